@@ -1,0 +1,19 @@
+//! The model: what is known of clusters, and the events that tell how it changed.
+//!
+//! Everything here is pure: no network, no file, no clock. The data's way through it is
+//!
+//! ```text
+//! discovery record -> (task) -> observations -> view -> changes -> events
+//!    record.rs                  observation.rs  observe.rs  diff.rs   event.rs
+//! ```
+//!
+//! and back again: `fold.rs` applies events to a view, `reader.rs` keeps a reader's place in the stream.
+//! The law that ties them together: `fold(old, diff(old, new)) == new`, for any two views.
+
+pub mod name;
+pub mod observation;
+pub mod record;
+pub mod time;
+
+pub use name::{Kind, RecordName};
+pub use time::Timestamp;
