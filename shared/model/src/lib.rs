@@ -10,10 +10,20 @@
 //! and back again: `fold.rs` applies events to a view, `reader.rs` keeps a reader's place in the stream.
 //! The law that ties them together: `fold(old, diff(old, new)) == new`, for any two views.
 
+pub mod change;
+pub mod diff;
+pub mod event;
+pub mod fold;
+pub mod health;
 pub mod name;
 pub mod observation;
+pub mod observe;
+pub mod primaries;
+pub mod reader;
 pub mod record;
+pub mod snapshot;
 pub mod time;
+pub mod view;
 
 pub use name::{Kind, RecordName};
 pub use time::Timestamp;

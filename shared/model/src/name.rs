@@ -58,7 +58,9 @@ pub enum NameError {
     #[error("the cluster id is empty")]
     EmptyId,
     /// An id that would not fit a partition key.
-    #[error("the cluster id is too long: {0} bytes once percent-encoded, at most {MAX_ID_ENCODED} are allowed")]
+    #[error(
+        "the cluster id is too long: {0} bytes once percent-encoded, at most {MAX_ID_ENCODED} are allowed"
+    )]
     LongId(usize),
     /// Not `kind/namespace/id`.
     #[error("`{0}` is no record name: expected kind/namespace/id, like cluster/default/orders")]
@@ -134,7 +136,8 @@ impl RecordName {
     pub fn parse_key(key: &str) -> Result<Self, NameError> {
         let bad = || NameError::Record(key.chars().take(300).collect());
         let mut parts = key.split('/');
-        let (Some(kind), Some(namespace), Some(id), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        let (Some(kind), Some(namespace), Some(id), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
         else {
             return Err(bad());
         };
@@ -143,7 +146,8 @@ impl RecordName {
             "cluster" => Kind::Cluster,
             _ => return Err(bad()),
         };
-        let decode = |part: &str| percent_decode_str(part).decode_utf8().map(|s| s.into_owned()).map_err(|_| bad());
+        let decode =
+            |part: &str| percent_decode_str(part).decode_utf8().map(|s| s.into_owned()).map_err(|_| bad());
         Ok(RecordName { kind, namespace: decode(namespace)?, id: decode(id)? })
     }
 
@@ -174,8 +178,9 @@ mod tests {
 
     #[test]
     fn the_spread_shard_of_a_name_never_changes() {
-        let shards: Vec<u64> =
-            ["orders", "billing", "zk-lab", "a b/c"].map(|id| RecordName::cluster("default", id).spread_shard()).into();
+        let shards: Vec<u64> = ["orders", "billing", "zk-lab", "a b/c"]
+            .map(|id| RecordName::cluster("default", id).spread_shard())
+            .into();
         assert_eq!(shards, SPREAD_GOLDEN);
         assert_eq!(RecordName::discovery("default", "orders").spread_shard(), SPREAD_GOLDEN[0]);
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::time::Timestamp;
+
 /// A node's identity within its cluster: the `node_id` that discovery gave, else its normalised URL.
 pub type NodeId = String;
 
@@ -113,4 +115,21 @@ impl Default for AgentSettings {
             tls: TlsSettings::default(),
         }
     }
+}
+
+/// The discovery item of a cluster: what its discovery wrote of it, the input of its refreshes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiscoveredCluster {
+    /// The record as the source reported it last.
+    pub record: ClusterRecord,
+    /// The discovery that owns the cluster: the first that reported it.
+    pub discovery: String,
+    /// Since when the source no longer reports it.
+    #[serde(default, with = "crate::time::as_rfc3339", skip_serializing_if = "Option::is_none")]
+    pub missing_since: Option<Timestamp>,
+    /// How its agents are polled.
+    pub agents: AgentSettings,
+    /// How often it is refreshed, unless a `Cluster` object says otherwise.
+    #[serde(with = "crate::time::as_millis")]
+    pub refresh_interval: Duration,
 }

@@ -20,9 +20,7 @@ impl Timestamp {
 
     /// Reads the system clock. For the edge only.
     pub fn now() -> Self {
-        let since = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
@@ -97,6 +95,31 @@ pub mod as_millis {
     }
 }
 
+/// Serialises an optional [`Timestamp`] as RFC 3339: `#[serde(with = "replicante_model::time::as_rfc3339")]`.
+pub mod as_rfc3339 {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Timestamp;
+
+    /// Writes RFC 3339 or null.
+    ///
+    /// # Errors
+    /// Those of the serialiser.
+    pub fn serialize<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+        time.map(Timestamp::rfc3339).serialize(serializer)
+    }
+
+    /// Reads RFC 3339 or null.
+    ///
+    /// # Errors
+    /// Those of the deserialiser, and text that is no time.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+        Option::<String>::deserialize(deserializer)?
+            .map(|text| Timestamp::parse(&text).map_err(serde::de::Error::custom))
+            .transpose()
+    }
+}
+
 /// A duration as people write and read it: `250ms`, `10s`, `5m`, `1h30m`.
 pub fn human(span: Duration) -> String {
     let total = span.as_millis();
@@ -119,7 +142,11 @@ pub fn human(span: Duration) -> String {
 /// # Errors
 /// Names what was expected when the text is not such a duration.
 pub fn parse_human(text: &str) -> Result<Duration, String> {
-    let bad = || format!("`{text}` is no duration: expected a whole number and a unit, like 500ms, 30s, 5m, 1h30m or 2d");
+    let bad = || {
+        format!(
+            "`{text}` is no duration: expected a whole number and a unit, like 500ms, 30s, 5m, 1h30m or 2d"
+        )
+    };
     let mut rest = text;
     let mut total: u64 = 0;
     let mut last = u64::MAX;

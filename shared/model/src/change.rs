@@ -1,0 +1,460 @@
+//! Changes: what each event type says. One variant a type; its fields are the event's `data`.
+//!
+//! A change carries `before` and `after` of what changed, and names the node and the shard it is about, so
+//! that it is understood without a look-up and can be folded.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::observation::{AgentInfo, Role};
+use crate::record::NodeId;
+use crate::time::Timestamp;
+use crate::view::{Health, IdentityConflict, NodeStatus, NodeView, Primary, ShardId};
+
+/// The discovery record's word on a cluster, but its nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterHeader {
+    /// A name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// The discovery that reports it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discovery: Option<String>,
+}
+
+/// An agent whose address the discovery record changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressChange {
+    /// The address before.
+    pub before: String,
+    /// The address after.
+    pub after: String,
+}
+
+/// How the nodes of a discovery record changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordDifference {
+    /// Nodes that it names now, with their addresses.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub added: BTreeMap<NodeId, String>,
+    /// Nodes that it no longer names.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub removed: BTreeSet<NodeId>,
+    /// Nodes that it gives another address.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub changed: BTreeMap<NodeId, AddressChange>,
+}
+
+impl RecordDifference {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
+    }
+}
+
+/// The role of a node for a shard, as an event tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleOf {
+    /// The role.
+    pub role: Role,
+}
+
+/// A piece of a snapshot: what fits one event.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotPart {
+    /// Which part it is, from 1.
+    pub part: u32,
+    /// How many parts there are.
+    pub parts: u32,
+    /// In the first part: the view without its record, nodes, primaries and conflicts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<SnapshotHeader>,
+    /// Some of the discovery record's nodes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub record: BTreeMap<NodeId, String>,
+    /// Some of the nodes, without their shards.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub nodes: BTreeMap<NodeId, NodeView>,
+    /// Some of the shards, by node.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shards: BTreeMap<NodeId, BTreeMap<ShardId, Role>>,
+    /// Some of the primaries.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub primaries: BTreeMap<ShardId, Primary>,
+    /// Some of the identity conflicts.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub conflicts: BTreeSet<IdentityConflict>,
+}
+
+/// What a snapshot says of the cluster as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotHeader {
+    /// Display name and discovery.
+    #[serde(flatten)]
+    pub header: ClusterHeader,
+    /// Since when its source no longer reports it.
+    #[serde(default, with = "crate::time::as_rfc3339", skip_serializing_if = "Option::is_none")]
+    pub missing_since: Option<Timestamp>,
+    /// Its health.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+}
+
+/// One change, as one event tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum Change {
+    /// First refresh of a discovered cluster.
+    #[serde(rename = "io.replicante.cluster.new")]
+    ClusterNew {
+        /// What its discovery says.
+        after: ClusterHeader,
+        /// The nodes of its record, as many as fit one event; the others follow in `cluster.changed`.
+        nodes: BTreeMap<NodeId, String>,
+    },
+    /// Its discovery record changed.
+    #[serde(rename = "io.replicante.cluster.changed")]
+    ClusterChanged {
+        /// Name and discovery before, where they changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<ClusterHeader>,
+        /// Name and discovery after, where they changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<ClusterHeader>,
+        /// Nodes added, removed, changed.
+        #[serde(default, skip_serializing_if = "RecordDifference::is_empty")]
+        nodes: RecordDifference,
+    },
+    /// Its source no longer reports it.
+    #[serde(rename = "io.replicante.cluster.missing")]
+    ClusterMissing {
+        /// Since when.
+        #[serde(with = "crate::time::as_rfc3339")]
+        since: Option<Timestamp>,
+    },
+    /// Its source reports it again.
+    #[serde(rename = "io.replicante.cluster.restored")]
+    ClusterRestored {
+        /// Since when it was missing.
+        #[serde(with = "crate::time::as_rfc3339")]
+        missing_since: Option<Timestamp>,
+    },
+    /// Its health changed.
+    #[serde(rename = "io.replicante.cluster.health_changed")]
+    ClusterHealthChanged {
+        /// Before; null for a new cluster.
+        before: Option<Health>,
+        /// After.
+        after: Option<Health>,
+    },
+    /// A contradiction about who is who.
+    #[serde(rename = "io.replicante.cluster.identity_conflict")]
+    ClusterIdentityConflict(IdentityConflict),
+    /// A contradiction that no longer stands.
+    #[serde(rename = "io.replicante.cluster.identity_resolved")]
+    ClusterIdentityResolved(IdentityConflict),
+    /// A part of the whole view, so that a reader can start here.
+    #[serde(rename = "io.replicante.cluster.snapshot")]
+    ClusterSnapshot(Box<SnapshotPart>),
+    /// An agent is polled for the first time. It starts as down.
+    #[serde(rename = "io.replicante.agent.new")]
+    AgentNew {
+        /// The node.
+        node: NodeId,
+        /// Where its agent listens.
+        address: String,
+    },
+    /// The agent answers again, and its datastore is up.
+    #[serde(rename = "io.replicante.agent.up")]
+    AgentUp {
+        /// The node.
+        node: NodeId,
+        /// Status before.
+        before: NodeStatus,
+        /// Status after.
+        after: NodeStatus,
+    },
+    /// The agent does not answer.
+    #[serde(rename = "io.replicante.agent.down")]
+    AgentDown {
+        /// The node.
+        node: NodeId,
+        /// Status before.
+        before: NodeStatus,
+        /// Status after.
+        after: NodeStatus,
+    },
+    /// The agent told its protocol and version for the first time.
+    #[serde(rename = "io.replicante.agent.info_new")]
+    AgentInfoNew {
+        /// The node.
+        node: NodeId,
+        /// Protocol and version.
+        after: AgentInfo,
+    },
+    /// The agent's protocol or version changed.
+    #[serde(rename = "io.replicante.agent.info_changed")]
+    AgentInfoChanged {
+        /// The node.
+        node: NodeId,
+        /// Before.
+        before: AgentInfo,
+        /// After.
+        after: AgentInfo,
+    },
+    /// The datastore node told of itself for the first time.
+    #[serde(rename = "io.replicante.node.new")]
+    NodeNew {
+        /// The node.
+        node: NodeId,
+        /// What it told: id, kind, version, attributes.
+        after: Map<String, Value>,
+    },
+    /// What the datastore tells of itself changed, or where its agent listens.
+    #[serde(rename = "io.replicante.node.changed")]
+    NodeChanged {
+        /// The node.
+        node: NodeId,
+        /// What changed, before: a JSON merge patch (RFC 7396) back.
+        before: Map<String, Value>,
+        /// What changed, after: a JSON merge patch (RFC 7396).
+        after: Map<String, Value>,
+    },
+    /// The datastore is up again.
+    #[serde(rename = "io.replicante.node.up")]
+    NodeUp {
+        /// The node.
+        node: NodeId,
+        /// Status before.
+        before: NodeStatus,
+        /// Status after.
+        after: NodeStatus,
+    },
+    /// The agent answers and the datastore is down, or is another cluster's.
+    #[serde(rename = "io.replicante.node.down")]
+    NodeDown {
+        /// The node.
+        node: NodeId,
+        /// Status before.
+        before: NodeStatus,
+        /// Status after.
+        after: NodeStatus,
+    },
+    /// The source no longer reports the node.
+    #[serde(rename = "io.replicante.node.missing")]
+    NodeMissing {
+        /// The node.
+        node: NodeId,
+        /// Since when.
+        #[serde(with = "crate::time::as_rfc3339")]
+        since: Option<Timestamp>,
+    },
+    /// The source reports the node again.
+    #[serde(rename = "io.replicante.node.restored")]
+    NodeRestored {
+        /// The node.
+        node: NodeId,
+        /// Since when it was missing.
+        #[serde(with = "crate::time::as_rfc3339")]
+        missing_since: Option<Timestamp>,
+    },
+    /// A shard on a node.
+    #[serde(rename = "io.replicante.shard.new")]
+    ShardNew {
+        /// The node.
+        node: NodeId,
+        /// The shard.
+        shard: ShardId,
+        /// The node's role for it.
+        after: RoleOf,
+    },
+    /// The role of a node for a shard changed.
+    #[serde(rename = "io.replicante.shard.changed")]
+    ShardChanged {
+        /// The node.
+        node: NodeId,
+        /// The shard.
+        shard: ShardId,
+        /// The role before.
+        before: RoleOf,
+        /// The role after.
+        after: RoleOf,
+    },
+    /// A shard is no longer on a node.
+    #[serde(rename = "io.replicante.shard.removed")]
+    ShardRemoved {
+        /// The node.
+        node: NodeId,
+        /// The shard.
+        shard: ShardId,
+        /// The role it had.
+        before: RoleOf,
+    },
+    /// One node leads the shard, and it is not what was known before.
+    #[serde(rename = "io.replicante.shard.primary_changed")]
+    ShardPrimaryChanged {
+        /// The shard.
+        shard: ShardId,
+        /// What was known; null when nothing was.
+        before: Option<Primary>,
+        /// The node that leads it.
+        after: Primary,
+    },
+    /// No node leads the shard.
+    #[serde(rename = "io.replicante.shard.primary_lost")]
+    ShardPrimaryLost {
+        /// The shard.
+        shard: ShardId,
+        /// What was known; null when nothing was.
+        before: Option<Primary>,
+        /// That it is lost.
+        after: Primary,
+    },
+    /// Several nodes lead the shard.
+    #[serde(rename = "io.replicante.shard.primary_conflict")]
+    ShardPrimaryConflict {
+        /// The shard.
+        shard: ShardId,
+        /// What was known; null when nothing was.
+        before: Option<Primary>,
+        /// The nodes that lead it.
+        after: Primary,
+    },
+    /// A run of a discovery failed, the first of a row.
+    #[serde(rename = "io.replicante.discovery.failed")]
+    DiscoveryFailed {
+        /// Why: short, stable text.
+        reason: String,
+    },
+    /// A discovery works again.
+    #[serde(rename = "io.replicante.discovery.recovered")]
+    DiscoveryRecovered {
+        /// Since when it failed.
+        #[serde(with = "crate::time::as_rfc3339")]
+        failed_since: Option<Timestamp>,
+    },
+    /// A record was set aside.
+    #[serde(rename = "io.replicante.discovery.record_rejected")]
+    DiscoveryRecordRejected {
+        /// The record: its cluster id, or its place in the answer.
+        record: String,
+        /// Why.
+        reason: String,
+    },
+    /// A record that was set aside is good now, or gone.
+    #[serde(rename = "io.replicante.discovery.record_accepted")]
+    DiscoveryRecordAccepted {
+        /// The record.
+        record: String,
+    },
+    /// Another discovery owns a cluster that this one reports.
+    #[serde(rename = "io.replicante.discovery.conflict")]
+    DiscoveryConflict {
+        /// The cluster.
+        cluster: String,
+        /// The discovery that owns it.
+        owner: String,
+    },
+    /// That is no longer so.
+    #[serde(rename = "io.replicante.discovery.conflict_resolved")]
+    DiscoveryConflictResolved {
+        /// The cluster.
+        cluster: String,
+        /// The discovery that owned it.
+        owner: String,
+    },
+}
+
+/// The version of each type's schema, the last part of `dataschema`.
+pub const SCHEMA_VERSION: u32 = 1;
+/// What every type's name starts with.
+pub const TYPE_PREFIX: &str = "io.replicante.";
+
+impl Change {
+    /// The type's name after [`TYPE_PREFIX`].
+    pub fn name(&self) -> &'static str {
+        match self {
+            Change::ClusterNew { .. } => "cluster.new",
+            Change::ClusterChanged { .. } => "cluster.changed",
+            Change::ClusterMissing { .. } => "cluster.missing",
+            Change::ClusterRestored { .. } => "cluster.restored",
+            Change::ClusterHealthChanged { .. } => "cluster.health_changed",
+            Change::ClusterIdentityConflict(_) => "cluster.identity_conflict",
+            Change::ClusterIdentityResolved(_) => "cluster.identity_resolved",
+            Change::ClusterSnapshot(_) => "cluster.snapshot",
+            Change::AgentNew { .. } => "agent.new",
+            Change::AgentUp { .. } => "agent.up",
+            Change::AgentDown { .. } => "agent.down",
+            Change::AgentInfoNew { .. } => "agent.info_new",
+            Change::AgentInfoChanged { .. } => "agent.info_changed",
+            Change::NodeNew { .. } => "node.new",
+            Change::NodeChanged { .. } => "node.changed",
+            Change::NodeUp { .. } => "node.up",
+            Change::NodeDown { .. } => "node.down",
+            Change::NodeMissing { .. } => "node.missing",
+            Change::NodeRestored { .. } => "node.restored",
+            Change::ShardNew { .. } => "shard.new",
+            Change::ShardChanged { .. } => "shard.changed",
+            Change::ShardRemoved { .. } => "shard.removed",
+            Change::ShardPrimaryChanged { .. } => "shard.primary_changed",
+            Change::ShardPrimaryLost { .. } => "shard.primary_lost",
+            Change::ShardPrimaryConflict { .. } => "shard.primary_conflict",
+            Change::DiscoveryFailed { .. } => "discovery.failed",
+            Change::DiscoveryRecovered { .. } => "discovery.recovered",
+            Change::DiscoveryRecordRejected { .. } => "discovery.record_rejected",
+            Change::DiscoveryRecordAccepted { .. } => "discovery.record_accepted",
+            Change::DiscoveryConflict { .. } => "discovery.conflict",
+            Change::DiscoveryConflictResolved { .. } => "discovery.conflict_resolved",
+        }
+    }
+
+    /// The node and the shard it is about, as far as it is about one.
+    pub fn about(&self) -> (Option<&str>, Option<&str>) {
+        match self {
+            Change::AgentNew { node, .. }
+            | Change::AgentUp { node, .. }
+            | Change::AgentDown { node, .. }
+            | Change::AgentInfoNew { node, .. }
+            | Change::AgentInfoChanged { node, .. }
+            | Change::NodeNew { node, .. }
+            | Change::NodeChanged { node, .. }
+            | Change::NodeUp { node, .. }
+            | Change::NodeDown { node, .. }
+            | Change::NodeMissing { node, .. }
+            | Change::NodeRestored { node, .. } => (Some(node), None),
+            Change::ClusterIdentityConflict(conflict) | Change::ClusterIdentityResolved(conflict) => {
+                match conflict {
+                    IdentityConflict::ClusterId { node, .. } | IdentityConflict::NodeId { node, .. } => {
+                        (Some(node), None)
+                    }
+                    IdentityConflict::RepeatedNodeId { .. } | IdentityConflict::DisplayName { .. } => {
+                        (None, None)
+                    }
+                }
+            }
+            Change::ShardNew { node, shard, .. }
+            | Change::ShardChanged { node, shard, .. }
+            | Change::ShardRemoved { node, shard, .. } => (Some(node), Some(shard)),
+            Change::ShardPrimaryChanged { shard, .. }
+            | Change::ShardPrimaryLost { shard, .. }
+            | Change::ShardPrimaryConflict { shard, .. } => (None, Some(shard)),
+            _ => (None, None),
+        }
+    }
+
+    /// Whether it follows from the discovery record, not from what the agents say.
+    pub fn from_discovery(&self) -> bool {
+        matches!(
+            self,
+            Change::ClusterNew { .. }
+                | Change::ClusterChanged { .. }
+                | Change::ClusterMissing { .. }
+                | Change::ClusterRestored { .. }
+                | Change::AgentNew { .. }
+                | Change::NodeMissing { .. }
+                | Change::NodeRestored { .. }
+        )
+    }
+}

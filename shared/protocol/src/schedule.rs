@@ -1,0 +1,162 @@
+//! Schedule arithmetic: when a record is due, and what one pass of a scheduler does with it.
+
+use std::time::Duration;
+
+use replicante_model::time::millis;
+use replicante_model::{RecordName, Timestamp};
+
+use crate::head::Head;
+
+/// The longest delay that the queue takes, in seconds.
+pub const MAX_DELAY: u64 = 900;
+
+/// The next slot of a record after both `due` and `now`: `(hash(record) mod interval)` after a multiple of
+/// the interval. Load is spread evenly by itself, also after an outage.
+pub fn next_slot(record: &RecordName, interval: Duration, due: Timestamp, now: Timestamp) -> Timestamp {
+    let interval = millis(interval).max(1);
+    let offset = i64::try_from(record.hash() % interval.unsigned_abs()).unwrap_or(0);
+    let after = due.max(now).0;
+    let slot = after.saturating_sub(offset).div_euclid(interval).saturating_add(1);
+    Timestamp(slot.saturating_mul(interval).saturating_add(offset))
+}
+
+/// How a scheduler is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// How often its schedule fires.
+    pub tick: Duration,
+    /// How long a queued task may stay unseen before another is sent: the visibility timeout of its queue
+    /// times the receives before the dead-letter queue.
+    pub give_up: Duration,
+}
+
+/// What a pass does with one record: sends a task, and then moves the record on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The task's stamp, stored as `queued_due`.
+    pub stamp: Timestamp,
+    /// How long the queue holds it back, in whole seconds, at most [`MAX_DELAY`].
+    pub delay: u64,
+    /// Where `due` moves to.
+    pub next_due: Timestamp,
+}
+
+/// What one pass at `now` does with a record: nothing, unless it is due before the end of the next tick but
+/// one, or owes and is held by nobody.
+pub fn plan(head: &Head, now: Timestamp, timing: Timing) -> Option<Plan> {
+    if is_queued(head, now, timing.give_up) {
+        return None;
+    }
+    let horizon = now.plus(2 * timing.tick);
+    let owes = head.owed && !head.is_held(now);
+    if owes && !(head.enabled && head.due <= now) {
+        return Some(Plan { stamp: now, delay: 0, next_due: head.due });
+    }
+    if !head.enabled || head.due >= horizon {
+        return None;
+    }
+    // Rounded up: work never starts before it is due.
+    let delay = head.due.since(now).as_millis().div_ceil(1000);
+    Some(Plan {
+        stamp: head.due,
+        delay: u64::try_from(delay).unwrap_or(MAX_DELAY).min(MAX_DELAY),
+        next_due: next_slot(&head.record, head.interval, head.due, now),
+    })
+}
+
+/// Whether the record's last task is still in the queue: sent, not done, and not given up.
+fn is_queued(head: &Head, now: Timestamp, give_up: Duration) -> bool {
+    head.queued_due > head.done_due && now < head.queued_at.plus(give_up)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_767_319_445_000);
+    const TIMING: Timing = Timing { tick: Duration::from_secs(60), give_up: Duration::from_secs(900) };
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn head() -> Head {
+        let mut head = Head::new(RecordName::cluster("default", "orders"), 5 * MINUTE, true, NOW);
+        head.done_due = NOW.minus(5 * MINUTE);
+        head.queued_due = head.done_due;
+        head
+    }
+
+    #[test]
+    fn slots_keep_their_place_in_the_interval_whatever_the_time() {
+        let record = RecordName::cluster("default", "orders");
+        let first = next_slot(&record, 5 * MINUTE, Timestamp::ZERO, NOW);
+        assert!(first > NOW && first <= NOW.plus(5 * MINUTE));
+        assert_eq!(
+            next_slot(&record, 5 * MINUTE, first, NOW),
+            first.plus(5 * MINUTE),
+            "after the present due"
+        );
+        let late = NOW.plus(50 * MINUTE);
+        let after_outage = next_slot(&record, 5 * MINUTE, first, late);
+        assert!(after_outage > late && after_outage <= late.plus(5 * MINUTE), "after now");
+        assert_eq!(after_outage.since(first).as_millis() % (5 * MINUTE).as_millis(), 0);
+    }
+
+    #[test]
+    fn slots_are_spread_over_the_interval() {
+        let mut seconds = [0_u32; 60];
+        for n in 0..6000 {
+            let slot =
+                next_slot(&RecordName::cluster("default", format!("c{n}")), MINUTE, Timestamp::ZERO, NOW);
+            seconds[usize::try_from(slot.seconds() % 60).unwrap()] += 1;
+        }
+        assert!(seconds.iter().all(|count| (60..=150).contains(count)), "{seconds:?}");
+    }
+
+    #[test]
+    fn a_record_due_before_the_end_of_the_next_tick_but_one_is_sent_ahead() {
+        let mut head = head();
+        head.due = NOW.plus(2 * MINUTE);
+        assert_eq!(plan(&head, NOW, TIMING), None);
+        head.due = NOW.plus(Duration::from_millis(119_001));
+        let sent = plan(&head, NOW, TIMING).unwrap();
+        assert_eq!((sent.stamp, sent.delay), (head.due, 120));
+        assert!(sent.next_due > head.due);
+        head.due = NOW.minus(MINUTE);
+        let late = plan(&head, NOW, TIMING).unwrap();
+        assert_eq!((late.stamp, late.delay), (head.due, 0));
+        assert!(late.next_due > NOW);
+    }
+
+    #[test]
+    fn a_disabled_record_is_not_sent() {
+        let mut head = head();
+        head.enabled = false;
+        assert_eq!(plan(&head, NOW, TIMING), None);
+    }
+
+    #[test]
+    fn a_queued_record_is_sent_again_only_after_the_give_up_time_counted_from_sending() {
+        let mut head = head();
+        head.queued_due = NOW.minus(60 * MINUTE);
+        head.done_due = NOW.minus(61 * MINUTE);
+        head.queued_at = NOW;
+        assert_eq!(plan(&head, NOW.plus(14 * MINUTE), TIMING), None);
+        assert!(plan(&head, NOW.plus(15 * MINUTE), TIMING).is_some());
+        head.done_due = head.queued_due;
+        assert!(plan(&head, NOW, TIMING).is_some(), "done: the next may go");
+    }
+
+    #[test]
+    fn a_record_that_owes_and_has_no_lease_is_sent_due_and_enabled_or_not() {
+        let mut head = head();
+        head.owed = true;
+        head.enabled = false;
+        head.due = NOW.plus(60 * MINUTE);
+        let sent = plan(&head, NOW, TIMING).unwrap();
+        assert_eq!(sent, Plan { stamp: NOW, delay: 0, next_due: head.due });
+        head.lease_until = NOW.plus(MINUTE);
+        assert_eq!(plan(&head, NOW, TIMING), None, "its holder delivers it");
+        head.lease_until = Timestamp::ZERO;
+        (head.queued_due, head.queued_at) = (NOW, NOW);
+        assert_eq!(plan(&head, NOW.plus(MINUTE), TIMING), None, "the one-task rule holds");
+    }
+}

@@ -1,0 +1,251 @@
+//! Slots: where a record's state and the outbox of its last commit are stored, and how.
+//!
+//! Two slots, A and B, a record. A commit writes the slot that the head does not name, then names it. State
+//! and outbox are encoded apart, compressed, and cut into chunks that fit one item each.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// The most bytes of one chunk: an item takes 400 KB, with its keys.
+pub const MAX_CHUNK: usize = 350 * 1024;
+/// The format that is written.
+pub const FORMAT: u32 = 1;
+/// The formats that are read.
+pub const READ_FORMATS: std::ops::RangeInclusive<u32> = 1..=1;
+/// The most bytes of a decoded state or outbox.
+const MAX_DECODED: usize = 512 * 1024 * 1024;
+/// Compression: zstd's fastest regular level; higher ones save little on small states.
+const LEVEL: i32 = 1;
+
+/// One of the two slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Slot {
+    /// The first.
+    A,
+    /// The second.
+    B,
+}
+
+impl Slot {
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Slot {
+        match self {
+            Slot::A => Slot::B,
+            Slot::B => Slot::A,
+        }
+    }
+
+    /// The sort key of a chunk: `A#s0`, `B#e12`.
+    pub fn key(self, part: Part, chunk: u32) -> String {
+        let slot = match self {
+            Slot::A => 'A',
+            Slot::B => 'B',
+        };
+        let part = match part {
+            Part::State => 's',
+            Part::Outbox => 'e',
+        };
+        format!("{slot}#{part}{chunk}")
+    }
+}
+
+/// What a chunk is a part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The record's state.
+    State,
+    /// What the last commit has to deliver: read only while it is owed.
+    Outbox,
+}
+
+/// Where a record's body is, as its head says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Body {
+    /// The slot.
+    pub slot: Slot,
+    /// The fence that each of its chunks carries.
+    pub fence: u64,
+    /// How many chunks the state has.
+    #[serde(rename = "s")]
+    pub state_chunks: u32,
+    /// How many chunks the outbox has.
+    #[serde(rename = "e")]
+    pub outbox_chunks: u32,
+    /// Bytes of the state's chunks.
+    #[serde(rename = "sb")]
+    pub state_bytes: u64,
+    /// Bytes of the outbox's chunks.
+    #[serde(rename = "eb")]
+    pub outbox_bytes: u64,
+    /// How state and outbox are encoded.
+    #[serde(rename = "f")]
+    pub format: u32,
+}
+
+/// A body that can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SlotError {
+    /// Written by a release that this one does not know.
+    #[error(
+        "the body has format {0}, and this release reads {READ_FORMATS:?}: run the release that wrote it, or a newer one"
+    )]
+    Format(u32),
+    /// Compression failed, or the data is damaged.
+    #[error("the body can't be (de)compressed: {0}")]
+    Compression(#[from] std::io::Error),
+    /// The JSON is not what was expected.
+    #[error("the body can't be encoded or decoded: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The outbox is cut short.
+    #[error("the outbox is damaged: it names {expected} entries and holds {found}")]
+    Outbox {
+        /// Entries that it names.
+        expected: usize,
+        /// Entries that it holds.
+        found: usize,
+    },
+}
+
+/// Encodes a state: JSON, compressed.
+///
+/// # Errors
+/// [`SlotError::Json`] for a state that JSON can't hold.
+pub fn encode_state<S: Serialize>(state: &S) -> Result<Vec<u8>, SlotError> {
+    let mut encoder = zstd::stream::Encoder::new(Vec::new(), LEVEL)?;
+    serde_json::to_writer(&mut encoder, state)?;
+    Ok(encoder.finish()?)
+}
+
+/// Decodes what [`encode_state`] wrote.
+///
+/// # Errors
+/// [`SlotError`] for a format that is not known, and for damaged data.
+pub fn decode_state<S: DeserializeOwned>(format: u32, bytes: &[u8]) -> Result<S, SlotError> {
+    Ok(serde_json::from_slice(&decompress(format, bytes)?)?)
+}
+
+/// What a commit has to deliver: events as the bytes that are published, and items of other records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outbox {
+    /// The events, in order, each one line of JSON.
+    pub events: Vec<Vec<u8>>,
+    /// The sequence of the first event.
+    pub first: u64,
+    /// Items to write elsewhere, each one line of JSON. A discovery's commit has the clusters that changed.
+    pub items: Vec<Vec<u8>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OutboxHeader {
+    first: u64,
+    events: usize,
+    items: usize,
+}
+
+impl Outbox {
+    /// Whether there is nothing to deliver.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.items.is_empty()
+    }
+
+    /// Encodes it: a line of JSON that counts, then a line an entry, compressed. Empty when there is nothing.
+    ///
+    /// # Errors
+    /// [`SlotError`] when compression fails.
+    pub fn encode(&self) -> Result<Vec<u8>, SlotError> {
+        use std::io::Write;
+        if self.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut encoder = zstd::stream::Encoder::new(Vec::new(), LEVEL)?;
+        let header = OutboxHeader { first: self.first, events: self.events.len(), items: self.items.len() };
+        serde_json::to_writer(&mut encoder, &header)?;
+        for line in self.events.iter().chain(&self.items) {
+            encoder.write_all(b"\n")?;
+            encoder.write_all(line)?;
+        }
+        Ok(encoder.finish()?)
+    }
+
+    /// Decodes what [`Outbox::encode`] wrote.
+    ///
+    /// # Errors
+    /// [`SlotError`] for a format that is not known, and for damaged data.
+    pub fn decode(format: u32, bytes: &[u8]) -> Result<Self, SlotError> {
+        if bytes.is_empty() {
+            return Ok(Outbox::default());
+        }
+        let data = decompress(format, bytes)?;
+        let mut lines = data.split(|byte| *byte == b'\n');
+        let header: OutboxHeader = serde_json::from_slice(lines.next().unwrap_or_default())?;
+        let mut events: Vec<Vec<u8>> = lines.map(<[u8]>::to_vec).collect();
+        let expected = header.events + header.items;
+        if events.len() != expected {
+            return Err(SlotError::Outbox { expected, found: events.len() });
+        }
+        let items = events.split_off(header.events);
+        Ok(Outbox { events, first: header.first, items })
+    }
+
+    /// The sequence of the last event; the one before the first when there is none.
+    pub fn last(&self) -> u64 {
+        (self.first + self.events.len() as u64).saturating_sub(1)
+    }
+}
+
+fn decompress(format: u32, bytes: &[u8]) -> Result<Vec<u8>, SlotError> {
+    use std::io::Read;
+    if !READ_FORMATS.contains(&format) {
+        return Err(SlotError::Format(format));
+    }
+    let mut data = Vec::with_capacity(bytes.len() * 4);
+    let decoder = zstd::stream::Decoder::new(bytes)?;
+    decoder.take(MAX_DECODED as u64 + 1).read_to_end(&mut data)?;
+    if data.len() > MAX_DECODED {
+        return Err(std::io::Error::other(format!("more than {MAX_DECODED} bytes")).into());
+    }
+    Ok(data)
+}
+
+/// Cuts an encoded part into chunks. Nothing gives no chunk.
+pub fn chunks(bytes: &[u8]) -> std::slice::Chunks<'_, u8> {
+    bytes.chunks(MAX_CHUNK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_reads_back() {
+        let state: Vec<String> = (0..1000).map(|n| format!("node-{n}")).collect();
+        let bytes = encode_state(&state).unwrap();
+        assert_eq!(decode_state::<Vec<String>>(FORMAT, &bytes).unwrap(), state);
+        assert!(matches!(decode_state::<Vec<String>>(FORMAT + 1, &bytes), Err(SlotError::Format(_))));
+        assert!(decode_state::<Vec<String>>(FORMAT, &bytes[..bytes.len() / 2]).is_err());
+    }
+
+    #[test]
+    fn an_outbox_reads_back_to_the_byte() {
+        let outbox = Outbox {
+            events: vec![br#"{"b":1,"a":"\n"}"#.to_vec(), b"{ }".to_vec()],
+            first: 41,
+            items: vec![br#"{"cluster":"x"}"#.to_vec()],
+        };
+        let bytes = outbox.encode().unwrap();
+        assert_eq!(Outbox::decode(FORMAT, &bytes).unwrap(), outbox);
+        assert_eq!(outbox.last(), 42);
+        assert_eq!(Outbox::decode(FORMAT, &Outbox::default().encode().unwrap()).unwrap(), Outbox::default());
+    }
+
+    #[test]
+    fn chunks_fit_an_item() {
+        let bytes = vec![0; 2 * MAX_CHUNK + 1];
+        let sizes: Vec<usize> = chunks(&bytes).map(<[u8]>::len).collect();
+        assert_eq!(sizes, [MAX_CHUNK, MAX_CHUNK, 1]);
+        assert_eq!(chunks(&[]).count(), 0);
+        assert_eq!(Slot::A.other().key(Part::Outbox, 12), "B#e12");
+        assert_eq!(Slot::B.other().key(Part::State, 0), "A#s0");
+    }
+}
