@@ -1,1 +1,25 @@
-//! TBD.
+//! The AWS adapter: the table, the queues and the stream. Nothing outside this crate names the AWS SDK.
+//!
+//! It carries out what `replicante-protocol` decides, and decides nothing itself. Each call says in its error
+//! what was tried and on what. [`Meter`] counts what the calls cost.
+
+mod body;
+mod clients;
+mod error;
+mod expression;
+mod guarded;
+mod heads;
+mod items;
+mod meter;
+mod queue;
+mod stream;
+mod table;
+
+pub use clients::{Clients, Endpoints};
+pub use error::{AwsError, FenceError};
+pub use guarded::{ClaimError, LoadError};
+pub use items::{DiscoveryItem, ItemWrite, Object, ObjectKind, ObjectWrite};
+pub use meter::{Cost, Meter};
+pub use queue::{Message, Queue, Sent};
+pub use stream::{Record, ShardReader, Start, Stream};
+pub use table::Table;

@@ -12,6 +12,7 @@
 
 pub mod change;
 pub mod diff;
+pub mod discovery;
 pub mod event;
 pub mod fold;
 pub mod health;
@@ -21,7 +22,9 @@ pub mod observe;
 pub mod primaries;
 pub mod reader;
 pub mod record;
+pub mod refresh;
 pub mod snapshot;
+pub mod summary;
 pub mod time;
 pub mod view;
 

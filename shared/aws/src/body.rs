@@ -1,0 +1,127 @@
+//! Bodies: the chunks of a record's state and outbox.
+
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use replicante_model::RecordName;
+use replicante_protocol::slot::{Body, FORMAT, Part, Slot, chunks};
+
+use crate::error::{AwsError, FenceError};
+use crate::expression::{number, text};
+use crate::guarded::LoadError;
+use crate::table::{Table, body_partition};
+
+/// Chunks that are read or written at once.
+const AT_ONCE: usize = 4;
+
+impl Table {
+    /// Reads the chunks of a state or an outbox, strongly consistent, and checks that each carries the fence
+    /// that the head names.
+    ///
+    /// # Errors
+    /// [`LoadError::Mismatch`] when one does not.
+    pub async fn load(&self, record: &RecordName, body: &Body, part: Part) -> Result<Vec<u8>, LoadError> {
+        let count = match part {
+            Part::State => body.state_chunks,
+            Part::Outbox => body.outbox_chunks,
+        };
+        let read = |chunk: u32| self.load_chunk(record, body.slot.key(part, chunk), body.fence);
+        if count == 1 {
+            return read(0).await;
+        }
+        let chunks: Vec<Vec<u8>> = stream::iter(0..count).map(read).buffered(AT_ONCE).try_collect().await?;
+        Ok(chunks.concat())
+    }
+
+    async fn load_chunk(&self, record: &RecordName, sk: String, fence: u64) -> Result<Vec<u8>, LoadError> {
+        let got = self
+            .client
+            .get_item()
+            .table_name(&*self.name)
+            .key("pk", text(body_partition(record)))
+            .key("sk", text(&*sk))
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| AwsError::call(format!("reading chunk {sk} of {record}"), &error))?;
+        self.meter.read(got.consumed_capacity());
+        let Some(mut item) = got.item else { return Err(LoadError::Mismatch(sk)) };
+        if item.get("fence") != Some(&number(fence)) {
+            return Err(LoadError::Mismatch(sk));
+        }
+        match item.remove("data") {
+            Some(AttributeValue::B(data)) => Ok(data.into_inner()),
+            _ => Err(AwsError::stored(format!("chunk {sk} of {record}"), "it has no data").into()),
+        }
+    }
+
+    /// Writes the chunks of a slot, each on condition that it is absent or its fence is not higher than ours.
+    ///
+    /// # Errors
+    /// [`FenceError::TakenOver`] when one carries a higher fence.
+    pub async fn write_slot(
+        &self,
+        record: &RecordName,
+        slot: Slot,
+        fence: u64,
+        state: &[u8],
+        outbox: &[u8],
+    ) -> Result<Body, FenceError> {
+        let parts = [(Part::State, state), (Part::Outbox, outbox)];
+        let writes = parts.iter().flat_map(|(part, bytes)| {
+            chunks(bytes).zip(0_u32..).map(move |(chunk, number)| (slot.key(*part, number), chunk))
+        });
+        stream::iter(writes)
+            .map(|(sk, data)| self.write_chunk(record, sk, fence, data))
+            .buffer_unordered(AT_ONCE)
+            .try_collect::<()>()
+            .await?;
+        let count = |bytes: &[u8]| u32::try_from(chunks(bytes).len()).unwrap_or(u32::MAX);
+        Ok(Body {
+            slot,
+            fence,
+            state_chunks: count(state),
+            outbox_chunks: count(outbox),
+            state_bytes: state.len() as u64,
+            outbox_bytes: outbox.len() as u64,
+            format: FORMAT,
+        })
+    }
+
+    async fn write_chunk(
+        &self,
+        record: &RecordName,
+        sk: String,
+        fence: u64,
+        data: &[u8],
+    ) -> Result<(), FenceError> {
+        let sent = self
+            .client
+            .put_item()
+            .table_name(&*self.name)
+            .item("pk", text(body_partition(record)))
+            .item("sk", text(&*sk))
+            .item("fence", number(fence))
+            .item("data", AttributeValue::B(Blob::new(data)))
+            .condition_expression("attribute_not_exists(pk) OR fence <= :fence")
+            .expression_attribute_values(":fence", number(fence))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match sent {
+            Ok(done) => {
+                self.meter.write(done.consumed_capacity());
+                Ok(())
+            }
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(_)) => {
+                    self.meter.refused();
+                    Err(FenceError::TakenOver)
+                }
+                _ => Err(AwsError::call(format!("writing chunk {sk} of {record}"), &error).into()),
+            },
+        }
+    }
+}

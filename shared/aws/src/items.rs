@@ -1,0 +1,299 @@
+//! Discovery items and objects: what others write for a record, and what operators apply.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{
+    Put, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+};
+use replicante_model::record::DiscoveredCluster;
+use replicante_model::time::millis;
+use replicante_model::{Kind, RecordName, Timestamp};
+use replicante_protocol::head::Head;
+use serde::{Deserialize, Serialize};
+
+use crate::error::AwsError;
+use crate::expression::{Expression, flag, number, text, time};
+use crate::heads::{Item, key, string, to_item};
+use crate::table::{Table, body_partition};
+
+/// The sort key of a cluster's discovery item, in the partition of its body.
+const DISCOVERY: &str = "discovery";
+/// The most writes of one transaction.
+const MAX_TRANSACTION: usize = 100;
+
+/// What a discovery's commit writes for one cluster: one line of its outbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiscoveryItem {
+    /// The namespace of both.
+    pub namespace: String,
+    /// The cluster, as its discovery sees it.
+    pub cluster: DiscoveredCluster,
+}
+
+impl DiscoveryItem {
+    /// The cluster's record.
+    pub fn record(&self) -> RecordName {
+        RecordName::cluster(&*self.namespace, &*self.cluster.record.cluster_id)
+    }
+}
+
+/// What came of writing a discovery item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ItemWrite {
+    /// It is written.
+    Written,
+    /// Another discovery owns the cluster.
+    Contested {
+        /// Which.
+        owner: String,
+    },
+    /// A later claim of this discovery wrote it: someone else took over.
+    TakenOver,
+}
+
+/// What kind of object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectKind {
+    /// A source of discovery records.
+    Discovery,
+    /// What overrides a discovery for one cluster.
+    Cluster,
+}
+
+impl ObjectKind {
+    fn record(self, namespace: &str, name: &str) -> RecordName {
+        let kind = match self {
+            ObjectKind::Discovery => Kind::Discovery,
+            ObjectKind::Cluster => Kind::Cluster,
+        };
+        RecordName::new(kind, namespace, name)
+    }
+}
+
+/// An object as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Its JSON.
+    pub json: String,
+    /// How often it was applied: for optimistic updates.
+    pub version: u64,
+}
+
+/// One object to apply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectWrite {
+    /// Its kind.
+    pub kind: ObjectKind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its JSON.
+    pub json: String,
+    /// How often its record is due.
+    pub interval: Duration,
+    /// Whether its record is scheduled.
+    pub enabled: bool,
+}
+
+impl Table {
+    /// Writes a cluster's discovery item, on condition that it has no owner yet, or that the owner is this
+    /// discovery and the stored fence is not higher than ours.
+    ///
+    /// # Errors
+    /// When the table can't be written.
+    pub async fn write_discovery_item(
+        &self,
+        item: &DiscoveryItem,
+        fence: u64,
+    ) -> Result<ItemWrite, AwsError> {
+        let record = item.record();
+        let json = serde_json::to_string(&item.cluster)
+            .map_err(|error| AwsError::stored(format!("the discovery item of {record}"), error))?;
+        let sent = self
+            .client
+            .put_item()
+            .table_name(&*self.name)
+            .item("pk", text(body_partition(&record)))
+            .item("sk", text(DISCOVERY))
+            .item("owner", text(&*item.cluster.discovery))
+            .item("owner_fence", number(fence))
+            .item("item", text(json))
+            .condition_expression(
+                "attribute_not_exists(#owner) OR (#owner = :owner AND owner_fence <= :fence)",
+            )
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_values(":owner", text(&*item.cluster.discovery))
+            .expression_attribute_values(":fence", number(fence))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match sent {
+            Ok(done) => {
+                self.meter.write(done.consumed_capacity());
+                Ok(ItemWrite::Written)
+            }
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(refused)) => {
+                    self.meter.refused();
+                    let owner = refused.item().and_then(|item| string(item, "owner")).unwrap_or_default();
+                    if owner == item.cluster.discovery {
+                        return Ok(ItemWrite::TakenOver);
+                    }
+                    Ok(ItemWrite::Contested { owner: owner.to_owned() })
+                }
+                _ => Err(AwsError::call(format!("writing the discovery item of {record}"), &error)),
+            },
+        }
+    }
+
+    /// Reads a cluster's discovery item, strongly consistent.
+    ///
+    /// # Errors
+    /// When the table can't be read, or the item is not as expected.
+    pub async fn discovery_item(&self, record: &RecordName) -> Result<Option<DiscoveredCluster>, AwsError> {
+        let what = || format!("the discovery item of {record}");
+        let Some(item) = self.item(body_partition(record), DISCOVERY, what).await? else { return Ok(None) };
+        let json = string(&item, "item").unwrap_or_default();
+        serde_json::from_str(json).map(Some).map_err(|error| AwsError::stored(what(), error))
+    }
+
+    /// Reads an object, strongly consistent.
+    ///
+    /// # Errors
+    /// When the table can't be read.
+    pub async fn object(
+        &self,
+        kind: ObjectKind,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Object>, AwsError> {
+        let record = kind.record(namespace, name);
+        let what = || format!("the object {record}");
+        let Some(item) = self.item(object_partition(record.kind), &record.path(), what).await? else {
+            return Ok(None);
+        };
+        let version =
+            item.get("version").and_then(|v| v.as_n().ok()).and_then(|n| n.parse().ok()).unwrap_or(0);
+        let json = string(&item, "object").unwrap_or_default().to_owned();
+        Ok(Some(Object { json, version }))
+    }
+
+    /// Applies objects: each is stored, and its record's head created (discoveries) or asked for (what
+    /// exists), in transactions of at most 100 writes - all of up to 50 objects, or none.
+    ///
+    /// # Errors
+    /// When the table can't be read or written, or somebody else applied one of them meanwhile.
+    pub async fn apply(&self, writes: &[ObjectWrite], now: Timestamp) -> Result<(), AwsError> {
+        for some in writes.chunks(MAX_TRANSACTION / 2) {
+            let mut items = Vec::new();
+            for write in some {
+                let record = write.kind.record(&write.namespace, &write.name);
+                let known = self.object(write.kind, &write.namespace, &write.name).await?;
+                let head = self.head(&record).await?;
+                items.push(self.object_put(write, &record, known.map(|object| object.version))?);
+                items.extend(self.head_write(write, record, head.is_some(), now)?);
+            }
+            let sent = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
+            sent.map_err(|error| {
+                let names: Vec<_> =
+                    some.iter().map(|write| format!("{}/{}", write.namespace, write.name)).collect();
+                let action = format!("applying {}", names.join(", "));
+                if error.code() == Some("TransactionCanceledException") {
+                    let reason =
+                        "somebody else applied one of them at the same time: nothing was applied, try again";
+                    return AwsError::Call { action, reason: reason.into() };
+                }
+                AwsError::call(action, &error)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn object_put(
+        &self,
+        write: &ObjectWrite,
+        record: &RecordName,
+        known: Option<u64>,
+    ) -> Result<TransactWriteItem, AwsError> {
+        let put = Put::builder()
+            .table_name(&*self.name)
+            .item("pk", text(object_partition(record.kind)))
+            .item("sk", text(record.path()))
+            .item("object", text(&*write.json))
+            .item("version", number(known.unwrap_or(0) + 1));
+        let put = match known {
+            None => put.condition_expression("attribute_not_exists(pk)"),
+            Some(version) => put
+                .condition_expression("#version = :version")
+                .expression_attribute_names("#version", "version")
+                .expression_attribute_values(":version", number(version)),
+        };
+        let put = put.build().map_err(|error| AwsError::stored(format!("the object {record}"), error))?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    fn head_write(
+        &self,
+        write: &ObjectWrite,
+        record: RecordName,
+        exists: bool,
+        now: Timestamp,
+    ) -> Result<Option<TransactWriteItem>, AwsError> {
+        let what = format!("the head of {record}");
+        if exists {
+            let mut update = Expression::default();
+            update
+                .set("interval", number(millis(write.interval)))
+                .set("enabled", flag(write.enabled))
+                .set("due", time(now))
+                .add("wanted", 1)
+                .condition("attribute_exists(#pk)", &["pk"]);
+            let update = Update::builder()
+                .table_name(&*self.name)
+                .set_key(Some(key(&record).into_iter().map(|(name, value)| (name.into(), value)).collect()))
+                .update_expression(update.update())
+                .condition_expression(update.conditions())
+                .set_expression_attribute_names(Some(update.names))
+                .set_expression_attribute_values(Some(update.values))
+                .build()
+                .map_err(|error| AwsError::stored(what, error))?;
+            return Ok(Some(TransactWriteItem::builder().update(update).build()));
+        }
+        if write.kind == ObjectKind::Cluster {
+            // The object waits for the discovery that finds its cluster.
+            return Ok(None);
+        }
+        let head = Head::new(record, write.interval, write.enabled, now);
+        let put = Put::builder()
+            .table_name(&*self.name)
+            .set_item(Some(to_item(&head)))
+            .condition_expression("attribute_not_exists(pk)")
+            .build()
+            .map_err(|error| AwsError::stored(what, error))?;
+        Ok(Some(TransactWriteItem::builder().put(put).build()))
+    }
+
+    async fn item(&self, pk: String, sk: &str, what: impl Fn() -> String) -> Result<Option<Item>, AwsError> {
+        let got = self
+            .client
+            .get_item()
+            .table_name(&*self.name)
+            .key("pk", text(pk))
+            .key("sk", text(sk))
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| AwsError::call(format!("reading {}", what()), &error))?;
+        self.meter.read(got.consumed_capacity());
+        Ok(got.item)
+    }
+}
+
+fn object_partition(kind: Kind) -> String {
+    format!("object#{kind}")
+}

@@ -1,0 +1,373 @@
+//! Changes of the fleet: what can happen to it, and how that is told to people.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::discovery::DiscoveryFault;
+use crate::kind::Kind;
+use crate::world::{Action, AgentState, Fault, StoreState};
+
+/// One thing that happens to the fleet. `Display` tells it in one line.
+///
+/// As JSON: `{"change":"agent","cluster":"zk-01","node":"node-2","state":"gone"}`; the word `change` is the
+/// variant's name in snake case, the rest are its fields.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Change {
+    /// An agent stops, starts or hangs. With an agent that is gone goes the machine's leadership.
+    Agent {
+        /// The cluster's id.
+        cluster: String,
+        /// The node's id.
+        node: String,
+        /// What its agent does from now on.
+        state: AgentState,
+    },
+    /// A datastore process stops, starts, hangs and so on. A primary that stops serving is replaced.
+    Store {
+        /// The cluster's id.
+        cluster: String,
+        /// The node's id.
+        node: String,
+        /// What its store does from now on.
+        state: StoreState,
+    },
+    /// An agent begins to answer wrongly, or rightly again.
+    Fault {
+        /// The cluster's id.
+        cluster: String,
+        /// The node's id.
+        node: String,
+        /// How; `None` ends it.
+        fault: Option<Fault>,
+    },
+    /// An agent becomes slower or faster.
+    Latency {
+        /// The cluster's id.
+        cluster: String,
+        /// The node's id.
+        node: String,
+        /// How long it waits before each answer, in milliseconds.
+        millis: u64,
+    },
+    /// Another node becomes primary.
+    FailOver {
+        /// The cluster's id.
+        cluster: String,
+        /// The shard's id; `None` means every shard that the first one's primary leads.
+        #[serde(default)]
+        shard: Option<String>,
+        /// The next primary's id; `None` takes the next node that can lead.
+        #[serde(default)]
+        to: Option<String>,
+    },
+    /// A node's datastore gets another version.
+    UpgradeStore {
+        /// The cluster's id.
+        cluster: String,
+        /// The node's id.
+        node: String,
+        /// The version from now on.
+        version: String,
+    },
+    /// A node's agent gets another version.
+    UpgradeAgent {
+        /// The cluster's id.
+        cluster: String,
+        /// The node's id.
+        node: String,
+        /// The version from now on.
+        version: String,
+    },
+    /// An attribute of a node is set or removed; version 2 alone reports it.
+    Attribute {
+        /// The cluster's id.
+        cluster: String,
+        /// The node's id.
+        node: String,
+        /// The attribute's name.
+        name: String,
+        /// Its value; `None` removes it.
+        value: Option<String>,
+    },
+    /// An action appears in the lists of an agent or gets another state. Switches the agent's actions on.
+    Action {
+        /// The cluster's id.
+        cluster: String,
+        /// The node's id.
+        node: String,
+        /// The action as it is from now on.
+        action: Action,
+    },
+    /// A healthy cluster appears, in discovery too.
+    AddCluster {
+        /// Its id: 1 to 63 of `A-Z a-z 0-9 . _ -`.
+        cluster: String,
+        /// What it is a cluster of.
+        kind: Kind,
+        /// How many nodes it has, at least 1: `node-1` and so on.
+        nodes: usize,
+        /// How many shards it has, where its kind has several; by default as the world's settings say.
+        #[serde(default)]
+        shards: Option<usize>,
+    },
+    /// A cluster goes for good: from discovery, and its agents with it.
+    RemoveCluster {
+        /// The cluster's id.
+        cluster: String,
+    },
+    /// Discovery forgets or remembers a cluster; its agents stay.
+    ListCluster {
+        /// The cluster's id.
+        cluster: String,
+        /// Whether discovery tells of it from now on.
+        listed: bool,
+    },
+    /// A cluster gets another display name, or none.
+    RenameCluster {
+        /// The cluster's id.
+        cluster: String,
+        /// The name from now on.
+        display_name: Option<String>,
+    },
+    /// A healthy node joins, with a replica of every shard. It gets the next free number.
+    AddNode {
+        /// The cluster's id.
+        cluster: String,
+    },
+    /// A node goes for good: from discovery, and its agent with it.
+    RemoveNode {
+        /// The cluster's id.
+        cluster: String,
+        /// The node's id.
+        node: String,
+    },
+    /// A node's agent gets another address under the same id; nothing listens at the old one.
+    MoveNode {
+        /// The cluster's id.
+        cluster: String,
+        /// The node's id.
+        node: String,
+    },
+    /// The discovery endpoint begins to answer wrongly, or rightly again.
+    Discovery {
+        /// How; `None` ends it.
+        fault: Option<DiscoveryFault>,
+    },
+}
+
+impl Change {
+    /// An agent stops, starts or hangs.
+    pub fn agent(cluster: impl Into<String>, node: impl Into<String>, state: AgentState) -> Self {
+        Change::Agent { cluster: cluster.into(), node: node.into(), state }
+    }
+
+    /// A datastore process stops, starts, hangs and so on.
+    pub fn store(cluster: impl Into<String>, node: impl Into<String>, state: StoreState) -> Self {
+        Change::Store { cluster: cluster.into(), node: node.into(), state }
+    }
+
+    /// An agent begins to answer wrongly, or rightly again.
+    pub fn fault(cluster: impl Into<String>, node: impl Into<String>, fault: Option<Fault>) -> Self {
+        Change::Fault { cluster: cluster.into(), node: node.into(), fault }
+    }
+
+    /// The primary of the first shard, and of all that it leads, fails over to the next node that can.
+    pub fn fail_over(cluster: impl Into<String>) -> Self {
+        Change::FailOver { cluster: cluster.into(), shard: None, to: None }
+    }
+
+    /// Discovery forgets or remembers a cluster; its agents stay.
+    pub fn list(cluster: impl Into<String>, listed: bool) -> Self {
+        Change::ListCluster { cluster: cluster.into(), listed }
+    }
+
+    /// The discovery endpoint begins to answer wrongly, or rightly again.
+    pub fn discovery(fault: Option<DiscoveryFault>) -> Self {
+        Change::Discovery { fault }
+    }
+
+    /// The cluster that it is about; `None` for the discovery endpoint.
+    pub fn cluster(&self) -> Option<&str> {
+        match self {
+            Change::Agent { cluster, .. }
+            | Change::Store { cluster, .. }
+            | Change::Fault { cluster, .. }
+            | Change::Latency { cluster, .. }
+            | Change::FailOver { cluster, .. }
+            | Change::UpgradeStore { cluster, .. }
+            | Change::UpgradeAgent { cluster, .. }
+            | Change::Attribute { cluster, .. }
+            | Change::Action { cluster, .. }
+            | Change::AddCluster { cluster, .. }
+            | Change::RemoveCluster { cluster }
+            | Change::ListCluster { cluster, .. }
+            | Change::RenameCluster { cluster, .. }
+            | Change::AddNode { cluster }
+            | Change::RemoveNode { cluster, .. }
+            | Change::MoveNode { cluster, .. } => Some(cluster),
+            Change::Discovery { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::Agent { cluster, node, state } => {
+                let what = match state {
+                    AgentState::Up => "answers",
+                    AgentState::Gone => "stopped",
+                    AgentState::Hanging => "hangs",
+                };
+                write!(f, "{cluster}/{node}: agent {what}")
+            }
+            Change::Store { cluster, node, state } => {
+                let what = match state {
+                    StoreState::Up => "serves",
+                    StoreState::Down => "stopped",
+                    StoreState::Hanging => "hangs",
+                    StoreState::Recovering => "recovers",
+                    StoreState::RollingBack => "rolls back",
+                    StoreState::NotInCluster => "left the cluster",
+                };
+                write!(f, "{cluster}/{node}: store {what}")
+            }
+            Change::Fault { cluster, node, fault } => {
+                write!(f, "{cluster}/{node}: agent answers ")?;
+                match fault {
+                    None => f.write_str("rightly again"),
+                    Some(Fault::Garbage) => f.write_str("garbage"),
+                    Some(Fault::Html) => f.write_str("HTML"),
+                    Some(Fault::Huge(bytes)) => write!(f, "{bytes} bytes"),
+                    Some(Fault::ServerError) => f.write_str("500"),
+                    Some(Fault::OtherCluster(other)) => write!(f, "for cluster {other}"),
+                }
+            }
+            Change::Latency { cluster, node, millis } => {
+                write!(f, "{cluster}/{node}: agent answers after {millis} ms")
+            }
+            Change::FailOver { cluster, shard, to } => {
+                write!(f, "{cluster}: ")?;
+                shard.iter().try_for_each(|shard| write!(f, "shard {shard} "))?;
+                f.write_str("fails over")?;
+                to.iter().try_for_each(|to| write!(f, " to {to}"))
+            }
+            Change::UpgradeStore { cluster, node, version } => {
+                write!(f, "{cluster}/{node}: store now {version}")
+            }
+            Change::UpgradeAgent { cluster, node, version } => {
+                write!(f, "{cluster}/{node}: agent now {version}")
+            }
+            Change::Attribute { cluster, node, name, value: Some(value) } => {
+                write!(f, "{cluster}/{node}: attribute {name} is {value}")
+            }
+            Change::Attribute { cluster, node, name, value: None } => {
+                write!(f, "{cluster}/{node}: attribute {name} removed")
+            }
+            Change::Action { cluster, node, action } => {
+                write!(f, "{cluster}/{node}: action {} {} is {}", action.kind, action.id, action.state)
+            }
+            Change::AddCluster { cluster, kind, nodes, .. } => {
+                write!(f, "{cluster}: {kind:?} cluster of {nodes} appears")
+            }
+            Change::RemoveCluster { cluster } => write!(f, "{cluster}: cluster removed"),
+            Change::ListCluster { cluster, listed: true } => write!(f, "{cluster}: listed in discovery"),
+            Change::ListCluster { cluster, listed: false } => write!(f, "{cluster}: gone from discovery"),
+            Change::RenameCluster { cluster, display_name: Some(name) } => {
+                write!(f, "{cluster}: now called {name}")
+            }
+            Change::RenameCluster { cluster, display_name: None } => write!(f, "{cluster}: name removed"),
+            Change::AddNode { cluster } => write!(f, "{cluster}: a node joins"),
+            Change::RemoveNode { cluster, node } => write!(f, "{cluster}/{node}: node removed"),
+            Change::MoveNode { cluster, node } => write!(f, "{cluster}/{node}: moved to another address"),
+            Change::Discovery { fault: Some(fault) } => write!(f, "discovery: {fault}"),
+            Change::Discovery { fault: None } => f.write_str("discovery: answers rightly again"),
+        }
+    }
+}
+
+/// A shard's primary changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Election {
+    /// The shard's id.
+    pub shard: String,
+    /// Who led it.
+    pub from: Option<String>,
+    /// Who leads it now; `None` when too few nodes are left.
+    pub to: Option<String>,
+}
+
+/// A change that was applied, with what followed from it. `Display` tells both in one line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Applied {
+    /// The change.
+    pub change: Change,
+    /// The primaries that changed with it, in the order of the cluster's shards.
+    pub elections: Vec<Election>,
+}
+
+impl fmt::Display for Applied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.change)?;
+        let mut told: Vec<&Option<String>> = Vec::new();
+        for election in &self.elections {
+            if told.contains(&&election.to) {
+                continue;
+            }
+            f.write_str(if told.is_empty() { "; " } else { ", " })?;
+            told.push(&election.to);
+            match (&election.to, self.elections.iter().filter(|other| other.to == election.to).count()) {
+                (Some(to), 1) => write!(f, "{to} leads {}", election.shard)?,
+                (Some(to), shards) => write!(f, "{to} leads {shards} more shards")?,
+                (None, 1) => write!(f, "nobody leads {}", election.shard)?,
+                (None, shards) => write!(f, "nobody leads {shards} shards")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a change can't be applied. The world is as it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// There is no such cluster.
+    #[error("there is no cluster `{0}` in the fleet")]
+    NoCluster(String),
+    /// The cluster has no such node.
+    #[error("cluster `{cluster}` has no node `{node}`")]
+    NoNode {
+        /// The cluster's id.
+        cluster: String,
+        /// The id that was looked for.
+        node: String,
+    },
+    /// The cluster has no such shard.
+    #[error("cluster `{cluster}` has no shard `{shard}`")]
+    NoShard {
+        /// The cluster's id.
+        cluster: String,
+        /// The id that was looked for.
+        shard: String,
+    },
+    /// A cluster with that id exists.
+    #[error("the fleet has a cluster `{0}` already")]
+    Exists(String),
+    /// A cluster needs a name that fits a URL's path and at least one node.
+    #[error(
+        "no cluster `{0}` of {1} nodes can be: its id must be 1 to 63 of A-Z a-z 0-9 . _ - and it needs a node"
+    )]
+    BadCluster(String, usize),
+    /// No other node can lead.
+    #[error("in cluster `{0}` no other node can lead, or not the one asked for")]
+    NobodyCanLead(String),
+    /// The last node of a cluster can't be removed: remove the cluster.
+    #[error("node `{node}` is the last of cluster `{cluster}`: remove the cluster instead")]
+    LastNode {
+        /// The cluster's id.
+        cluster: String,
+        /// The node's id.
+        node: String,
+    },
+}

@@ -1,0 +1,93 @@
+//! Refresh: what one refresh commits. `(old state, discovery item, observations, now) -> (new state, events)`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::diff::diff;
+use crate::event::{Sealed, Sealer, TooLarge};
+use crate::fold::fold;
+use crate::observation::Observation;
+use crate::observe::observe;
+use crate::record::{DiscoveredCluster, NodeId};
+use crate::snapshot::{is_due, snapshot};
+use crate::time::Timestamp;
+use crate::view::{ClusterState, Snapshots};
+
+/// The most events of one commit.
+pub const MAX_EVENTS: usize = 5_000;
+/// The most bytes of the events of one commit.
+pub const MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// What a refresh goes by, besides what it heard.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// The readings are stored when the stored ones are older.
+    pub readings_age: Duration,
+    /// How long the stream keeps an event.
+    pub retention: Duration,
+}
+
+/// What a refresh commits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refreshed {
+    /// The new state.
+    pub state: ClusterState,
+    /// Its events.
+    pub events: Vec<Sealed>,
+    /// Whether there is anything to store: an event, a counter, or readings that are due.
+    pub store: bool,
+    /// Whether more is to come than one commit takes: the record is due again at once.
+    pub more: bool,
+}
+
+/// Decides what a refresh commits. The sealer's time is moved on to the record's last event where it is earlier.
+///
+/// More changes than one commit takes are cut: the state is then the fold of those that it took, and the next
+/// refresh goes on from there.
+///
+/// # Errors
+/// [`TooLarge`] for an event that the stream would refuse.
+pub fn refresh(
+    old: ClusterState,
+    input: &DiscoveredCluster,
+    observations: &BTreeMap<NodeId, Observation>,
+    sealer: &Sealer<'_>,
+    rules: Rules,
+) -> Result<Refreshed, TooLarge> {
+    let now = sealer.time;
+    let mut state = observe(&old, input, observations, now);
+    let Some(view) = state.view.as_ref() else {
+        return Ok(Refreshed { state, events: Vec::new(), store: false, more: false });
+    };
+    let changes = diff(old.view.as_ref(), view);
+    let sealer = Sealer { time: now.max(old.last_event), ..sealer.clone() };
+    let mut events = sealer.seal(&changes, MAX_EVENTS, MAX_BYTES)?;
+    let mut more = events.len() < changes.len();
+
+    state.snapshots = if old.view.is_none() { Snapshots { commits: 0, last: now } } else { old.snapshots };
+    if !more && is_due(state.snapshots, now, rules.retention) {
+        let parts = snapshot(view);
+        let bytes: usize = events.iter().map(|event| event.bytes.len()).sum();
+        let after = Sealer { sequence: sealer.sequence + events.len() as u64, ..sealer.clone() };
+        let sealed = after.seal(&parts, usize::MAX, usize::MAX)?;
+        let size: usize = sealed.iter().map(|event| event.bytes.len()).sum();
+        if events.is_empty() || (events.len() + sealed.len() <= MAX_EVENTS && bytes + size <= MAX_BYTES) {
+            events.extend(sealed);
+            state.snapshots = Snapshots { commits: 0, last: now };
+        } else {
+            // It does not fit beside the changes: it is the next commit, at once.
+            more = true;
+        }
+    }
+    if events.len() < changes.len() {
+        // Cut: by the law, what the changes so far lead to is a view as well. They were made from it, so they fit.
+        state.view = fold(old.view.clone(), &changes[..events.len()]).unwrap_or_else(|_| old.view.clone());
+    }
+    if !events.is_empty() {
+        state.last_event = sealer.time;
+        state.snapshots.commits += u32::from(!changes.is_empty());
+    }
+    let readings_due = now.since(old.read_at) >= rules.readings_age && state.readings != old.readings;
+    let store = !events.is_empty() || state.counters != old.counters || readings_due;
+    Ok(Refreshed { state, events, store, more })
+}

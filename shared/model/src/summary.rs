@@ -1,0 +1,139 @@
+//! Summaries: what a list of records shows, small enough for the head.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::discovery::DiscoveryState;
+use crate::observation::{Role, cut};
+use crate::time::Timestamp;
+use crate::view::{ClusterView, Health, NodeStatus};
+
+/// The most bytes of a name in a summary.
+const MAX_NAME: usize = 60;
+/// The most bytes of a kind, and the most kinds.
+const MAX_KIND: usize = 20;
+const MAX_KINDS: usize = 3;
+/// The most bytes of a reason.
+const MAX_REASON: usize = 90;
+
+/// What a list shows of a cluster or of a discovery. Counts that are zero are left out of its JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Summary {
+    /// Cluster: its health.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+    /// Cluster: its display name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Cluster: the kinds of its nodes, the first three.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<String>,
+    /// Cluster: present nodes.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub nodes: u64,
+    /// Cluster: present nodes whose agent answers and whose datastore is down (or another cluster's).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub nodes_down: u64,
+    /// Cluster: present nodes whose agent does not answer.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub agents_down: u64,
+    /// Cluster: shards.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub shards: u64,
+    /// Cluster: roles as primary.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub primaries: u64,
+    /// Cluster: nodes that its source no longer reports. Discovery: clusters that it no longer reports.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub missing: u64,
+    /// Discovery: clusters that it reports.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub clusters: u64,
+    /// Discovery: records that are set aside.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub rejected: u64,
+    /// Discovery: clusters that another discovery owns.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub conflicts: u64,
+    /// Why the last task failed, or the source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When the last task began.
+    pub at: Timestamp,
+    /// How it ended.
+    pub outcome: String,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// Short text for a head: without control characters, cut.
+fn short(text: &str, most: usize) -> String {
+    let clean: String = text.chars().filter(|c| !c.is_control()).collect();
+    cut(&clean, most).to_owned()
+}
+
+impl Summary {
+    /// What a list shows of a cluster.
+    pub fn of_cluster(view: &ClusterView) -> Self {
+        let mut summary = Summary {
+            health: view.health,
+            name: view.display_name.as_deref().map(|name| short(name, MAX_NAME)),
+            missing: (view.nodes.len() - view.present().count()) as u64,
+            ..Summary::default()
+        };
+        let mut kinds: BTreeSet<&str> = BTreeSet::new();
+        let mut shards: BTreeSet<&str> = BTreeSet::new();
+        for (_, node) in view.present() {
+            summary.nodes += 1;
+            match node.status {
+                NodeStatus::Up => {}
+                NodeStatus::AgentDown { .. } => summary.agents_down += 1,
+                NodeStatus::NodeDown { .. } | NodeStatus::Conflict { .. } => summary.nodes_down += 1,
+            }
+            kinds.extend(node.details.as_ref().map(|details| details.kind.as_str()));
+            shards.extend(node.shards.keys().map(String::as_str));
+            summary.primaries += node.shards.values().filter(|role| **role == Role::Primary).count() as u64;
+        }
+        summary.kinds = kinds.into_iter().take(MAX_KINDS).map(|kind| short(kind, MAX_KIND)).collect();
+        summary.shards = shards.len() as u64;
+        summary
+    }
+
+    /// What a list shows of a discovery.
+    pub fn of_discovery(state: &DiscoveryState) -> Self {
+        let count = |of: fn(&crate::discovery::KnownCluster) -> bool| {
+            state.clusters.values().filter(|known| of(known)).count() as u64
+        };
+        let mut summary = Summary {
+            clusters: count(|known| known.missing_since.is_none() && known.owner.is_none()),
+            missing: count(|known| known.missing_since.is_some()),
+            conflicts: count(|known| known.owner.is_some()),
+            rejected: state.rejected.len() as u64,
+            ..Summary::default()
+        };
+        summary.set_reason(state.failing.as_ref().map(|failing| failing.reason.as_str()));
+        summary
+    }
+
+    /// Sets the reason, cut to what a head takes.
+    pub fn set_reason(&mut self, reason: Option<&str>) {
+        self.reason = reason.map(|reason| short(reason, MAX_REASON));
+    }
+
+    /// Reads a summary as it is stored. One that can't be read is empty: it is shown, nothing rests on it.
+    pub fn parse(json: Option<&str>) -> Self {
+        json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
+    }
+
+    /// As it is stored.
+    pub fn to_json(&self) -> String {
+        // Text and numbers: JSON holds them.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
