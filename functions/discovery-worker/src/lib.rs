@@ -1,1 +1,196 @@
-//! TBD.
+//! The discovery worker: fetches a source, and commits which clusters it reports.
+//!
+//! Triggered by the queue of discovery tasks. What a commit owes are the discovery items of the clusters that
+//! changed; delivering one writes the item, and creates the cluster's head or asks for it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use lambda_runtime::LambdaEvent;
+use replicante_aws::{AwsError, Clients, DiscoveryItem, ItemWrite, ObjectKind, Stream, Table};
+use replicante_model::discovery::{ClusterSettings, DiscoveryState, Run, answered, contested, failed};
+use replicante_model::summary::Summary;
+use replicante_model::{RecordName, Timestamp};
+use replicante_objects::{Discovery, DiscoverySpec, Object};
+use replicante_outbound::Outbound;
+use replicante_protocol::head::Head;
+use replicante_settings::Settings;
+use replicante_worker::{Context, Deadline, Delivered, Job, Observer, WorkError, Worked, Worker, run_batch};
+use tokio::time::timeout_at;
+
+/// Items of contested clusters that are read at once.
+const READS_AT_ONCE: usize = 16;
+
+/// The function: built once a process, called once an invocation.
+pub struct DiscoveryWorker {
+    worker: Worker,
+    discover: Discover,
+}
+
+/// The work on a discovery's record.
+struct Discover {
+    outbound: Arc<Outbound>,
+}
+
+impl DiscoveryWorker {
+    /// Builds the function from its settings.
+    pub fn new(clients: &Clients, settings: &Settings) -> Self {
+        DiscoveryWorker {
+            worker: Worker::new(
+                Table::new(clients, &settings.table),
+                Stream::new(clients, &settings.stream),
+                settings,
+            ),
+            discover: Discover { outbound: Arc::new(Outbound::new(settings.addresses.clone())) },
+        }
+    }
+
+    /// The same function, with somebody who is told how each task went.
+    #[must_use]
+    pub fn observed(mut self, observer: Observer) -> Self {
+        self.worker = self.worker.observed(observer);
+        self
+    }
+
+    /// Handles one batch of tasks.
+    pub async fn handle(&self, event: LambdaEvent<SqsEvent>) -> SqsBatchResponse {
+        let deadline = Deadline::of(&event.context);
+        run_batch(event.payload, self.worker.concurrency, |task| {
+            self.worker.run(&self.discover, task, deadline)
+        })
+        .await
+    }
+}
+
+impl Job for Discover {
+    type State = DiscoveryState;
+
+    async fn work(
+        &self,
+        context: &Context<'_>,
+        state: DiscoveryState,
+    ) -> Result<Worked<DiscoveryState>, WorkError> {
+        let record = &context.head.record;
+        let spec = spec_of(context.table, record).await?;
+        let source = replicante_sources::open(&spec.source, &self.outbound);
+        let run = match timeout_at(context.gather_until, source.fetch()).await {
+            Ok(Ok(answer)) => {
+                let settings = ClusterSettings {
+                    agents: spec.agents,
+                    refresh_interval: spec.refresh.interval,
+                    confirmations: spec.removal.confirmations,
+                };
+                let owners = owners(context.table, record, &state).await?;
+                answered(&state, &record.id, &answer, &settings, &owners, context.now)
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%record, %error, "the source gave no complete answer");
+                failed(&state, &error.reason(), context.now)
+            }
+            Err(_) => failed(&state, "no complete answer before the function's deadline", context.now),
+        };
+        seal(context, &state, run)
+    }
+
+    fn contested(
+        &self,
+        context: &Context<'_>,
+        state: DiscoveryState,
+        owners: &[(String, String)],
+    ) -> Result<Worked<DiscoveryState>, WorkError> {
+        let owners: BTreeMap<String, String> = owners.iter().cloned().collect();
+        let run = contested(&state, &owners, context.now);
+        seal(context, &state, run)
+    }
+
+    async fn deliver(&self, context: &Context<'_>, item: &[u8]) -> Result<Delivered, AwsError> {
+        let item: DiscoveryItem = serde_json::from_slice(item).map_err(|error| AwsError::Stored {
+            what: format!("an item in the outbox of {}", context.head.record),
+            problem: error.to_string(),
+        })?;
+        match context.table.write_discovery_item(&item, context.head.fence).await? {
+            ItemWrite::Written => {}
+            ItemWrite::Contested { owner } => {
+                return Ok(Delivered::Contested { id: item.cluster.record.cluster_id, owner });
+            }
+            ItemWrite::TakenOver => return Ok(Delivered::TakenOver),
+        }
+        let record = item.record();
+        let (interval, enabled) = schedule_of(context.table, &record, item.cluster.refresh_interval).await?;
+        let now = Timestamp::now();
+        if !context.table.want(&record, interval, enabled, now).await? {
+            context.table.create_head(&Head::new(record, interval, enabled, now)).await?;
+        }
+        Ok(Delivered::Done)
+    }
+}
+
+/// The specification of a discovery, from its object.
+async fn spec_of(table: &Table, record: &RecordName) -> Result<DiscoverySpec, WorkError> {
+    let refused = |problem: String| WorkError::Input(format!("the object of {record}: {problem}"));
+    let object = table.object(ObjectKind::Discovery, &record.namespace, &record.id).await?;
+    let object = object.ok_or_else(|| refused("there is none, apply it again".into()))?;
+    match Object::from_json(&object.json).map_err(|error| refused(error.to_string()))? {
+        Object::Discovery(Discovery { spec, .. }) => Ok(spec),
+        Object::Cluster(_) => Err(refused("it is a Cluster".into())),
+    }
+}
+
+/// Who owns, by now, the clusters that another discovery owned the last time.
+async fn owners(
+    table: &Table,
+    record: &RecordName,
+    state: &DiscoveryState,
+) -> Result<BTreeMap<String, Option<String>>, AwsError> {
+    let contested: Vec<String> =
+        state.clusters.iter().filter(|(_, known)| known.owner.is_some()).map(|(id, _)| id.clone()).collect();
+    stream::iter(contested)
+        .map(|id| async move {
+            let item = table.discovery_item(&RecordName::cluster(&*record.namespace, &*id)).await?;
+            Ok((id, item.map(|item| item.discovery)))
+        })
+        .buffer_unordered(READS_AT_ONCE)
+        .try_collect()
+        .await
+}
+
+/// How often a cluster is refreshed, and whether: its discovery's word, unless a `Cluster` object says otherwise.
+async fn schedule_of(
+    table: &Table,
+    record: &RecordName,
+    interval: Duration,
+) -> Result<(Duration, bool), AwsError> {
+    let Some(object) = table.object(ObjectKind::Cluster, &record.namespace, &record.id).await? else {
+        return Ok((interval, true));
+    };
+    match Object::from_json(&object.json) {
+        Ok(Object::Cluster(cluster)) => Ok((cluster.spec.interval.unwrap_or(interval), cluster.spec.enabled)),
+        Ok(Object::Discovery(_)) => Ok((interval, true)),
+        Err(error) => {
+            Err(AwsError::Stored { what: format!("the object of {record}"), problem: error.to_string() })
+        }
+    }
+}
+
+fn seal(context: &Context<'_>, old: &DiscoveryState, run: Run) -> Result<Worked<DiscoveryState>, WorkError> {
+    let mut sealer = context.sealer();
+    sealer.time = sealer.time.max(old.last_event);
+    let events = sealer.seal(&run.changes, usize::MAX, usize::MAX)?;
+    let namespace = &context.head.record.namespace;
+    let item = |cluster| {
+        let item = DiscoveryItem { namespace: namespace.clone(), cluster };
+        serde_json::to_vec(&item)
+            .map_err(|error| WorkError::Input(format!("an item can't be stored: {error}")))
+    };
+    Ok(Worked {
+        summary: Summary::of_discovery(&run.state),
+        state: run.state,
+        events,
+        items: run.items.into_iter().map(item).collect::<Result<_, _>>()?,
+        store: run.store,
+        more: run.more,
+    })
+}

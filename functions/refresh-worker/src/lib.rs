@@ -1,1 +1,133 @@
-//! TBD.
+//! The refresh worker: polls the agents of a cluster, and commits what changed.
+//!
+//! Triggered by the queue of refresh tasks. It reads the cluster's record and discovery item, polls, and
+//! leaves the rest to the protocol (`replicante-worker`).
+
+use std::sync::Arc;
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use lambda_runtime::LambdaEvent;
+use replicante_agents::{Agents, ClusterLimits, Target};
+use replicante_aws::{AwsError, Clients, Stream, Table};
+use replicante_model::refresh::{Rules, refresh};
+use replicante_model::summary::Summary;
+use replicante_model::view::{ClusterState, NodeStatus};
+use replicante_outbound::Outbound;
+use replicante_settings::Settings;
+use replicante_worker::{Context, Deadline, Delivered, Job, Observer, WorkError, Worked, Worker, run_batch};
+
+/// The function: built once a process, called once an invocation.
+pub struct RefreshWorker {
+    worker: Worker,
+    refresh: Refresh,
+}
+
+/// The work on a cluster's record.
+struct Refresh {
+    agents: Agents,
+    polls_per_cluster: usize,
+    rules: Rules,
+}
+
+impl RefreshWorker {
+    /// Builds the function from its settings.
+    pub fn new(clients: &Clients, settings: &Settings) -> Self {
+        let outbound = Arc::new(Outbound::new(settings.addresses.clone()));
+        RefreshWorker {
+            worker: Worker::new(
+                Table::new(clients, &settings.table),
+                Stream::new(clients, &settings.stream),
+                settings,
+            ),
+            refresh: Refresh {
+                agents: Agents::new(outbound, settings.polls_per_function),
+                polls_per_cluster: settings.polls_per_cluster,
+                rules: Rules { readings_age: settings.readings_age, retention: settings.retention },
+            },
+        }
+    }
+
+    /// The same function, with somebody who is told how each task went.
+    #[must_use]
+    pub fn observed(mut self, observer: Observer) -> Self {
+        self.worker = self.worker.observed(observer);
+        self
+    }
+
+    /// Handles one batch of tasks.
+    pub async fn handle(&self, event: LambdaEvent<SqsEvent>) -> SqsBatchResponse {
+        let deadline = Deadline::of(&event.context);
+        run_batch(event.payload, self.worker.concurrency, |task| {
+            self.worker.run(&self.refresh, task, deadline)
+        })
+        .await
+    }
+}
+
+impl Job for Refresh {
+    type State = ClusterState;
+
+    async fn work(
+        &self,
+        context: &Context<'_>,
+        state: ClusterState,
+    ) -> Result<Worked<ClusterState>, WorkError> {
+        let record = &context.head.record;
+        let Some(item) = context.table.discovery_item(record).await? else {
+            return Err(WorkError::Input(format!(
+                "{record} has no discovery item: its discovery has yet to write it"
+            )));
+        };
+        let nodes = state.view.as_ref().map(|view| &view.nodes);
+        let targets: Vec<Target<'_>> = item
+            .record
+            .nodes
+            .iter()
+            .map(|(id, address)| {
+                let known = nodes.and_then(|nodes| nodes.get(id));
+                Target {
+                    node_id: id,
+                    address,
+                    // A node that was never polled is asked everything at once.
+                    was_down: known.is_some_and(|node| node.status != NodeStatus::Up && node.agent.is_some()),
+                    last_api: known.and_then(|node| node.agent.as_ref()).map(|agent| agent.api),
+                }
+            })
+            .collect();
+        // A cluster that its source no longer reports is no longer polled: what is shown of it is stale.
+        let targets = if item.missing_since.is_some() { &[] } else { targets.as_slice() };
+        let slot = context.task.stamp.unwrap_or(context.now).0
+            / i64::try_from(context.head.interval.as_millis()).unwrap_or(1).max(1);
+        let limits = ClusterLimits { in_flight: self.polls_per_cluster, start: slot.unsigned_abs() };
+        let cluster_id = &item.record.cluster_id;
+        let observations =
+            self.agents.poll_cluster(targets, cluster_id, &item.agents, limits, context.gather_until).await;
+
+        let refreshed = refresh(state, &item, &observations, &context.sealer(), self.rules)?;
+        let summary = refreshed.state.view.as_ref().map(Summary::of_cluster).unwrap_or_default();
+        Ok(Worked {
+            summary,
+            state: refreshed.state,
+            events: refreshed.events,
+            items: Vec::new(),
+            store: refreshed.store,
+            more: refreshed.more,
+        })
+    }
+
+    fn contested(
+        &self,
+        _: &Context<'_>,
+        _: ClusterState,
+        _: &[(String, String)],
+    ) -> Result<Worked<ClusterState>, WorkError> {
+        Err(WorkError::Input("a cluster's commit delivers no items that could be contested".into()))
+    }
+
+    async fn deliver(&self, context: &Context<'_>, _: &[u8]) -> Result<Delivered, AwsError> {
+        Err(AwsError::Stored {
+            what: format!("the outbox of {}", context.head.record),
+            problem: "a cluster's commit delivers no items".into(),
+        })
+    }
+}

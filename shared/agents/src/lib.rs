@@ -1,1 +1,41 @@
-//! TBD.
+//! Polling of datastore agents: what one refresh hears of each node, as an [`Observation`].
+//!
+//! An agent is a HTTP process beside a datastore process. Two protocols exist in the field; the wire is
+//! described in `shared/design/agents.md`, and real agents' answers in `tests/recorded/` are what the parsers
+//! are tested against.
+//!
+//! # Map
+//!
+//! ```text
+//! poll.rs      Agents: all nodes of a cluster at once, within limits and until a deadline
+//! node.rs      one node: which requests, in which order, and what their outcome means
+//! v1.rs v2.rs  the answers of each protocol          (pure: bytes in, values out)
+//! shards.rs    the list of shards, common to both    (pure)
+//! liberal.rs   JSON values of a type that may vary   (pure)
+//! reason.rs    short, stable text for what failed    (pure)
+//! quirks.rs    what single stores do differently     (a table)
+//! ```
+//!
+//! # What is not here
+//!
+//! - No decision that needs another node or an earlier refresh: identity conflicts, counts of failures before
+//!   a node is called down, what is stale. The model does that; a report carries the `cluster_id` it came with.
+//! - No retries: the next refresh is the retry. (A `GET` on a connection that was closed while the function was
+//!   frozen is repeated by `replicante-outbound`.)
+//! - No actions yet. Their requests belong after the shards, in `node.rs`, where a failure can no longer
+//!   change the status.
+
+mod liberal;
+mod node;
+mod poll;
+mod quirks;
+pub mod reason;
+#[cfg(test)]
+mod recorded;
+mod shards;
+pub mod v1;
+pub mod v2;
+
+pub use liberal::Malformed;
+pub use poll::{Agents, ClusterLimits, DEFAULT_IN_FLIGHT, Target};
+pub use replicante_model::observation::Observation;

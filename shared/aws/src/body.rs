@@ -69,15 +69,13 @@ impl Table {
         state: &[u8],
         outbox: &[u8],
     ) -> Result<Body, FenceError> {
-        let parts = [(Part::State, state), (Part::Outbox, outbox)];
-        let writes = parts.iter().flat_map(|(part, bytes)| {
-            chunks(bytes).zip(0_u32..).map(move |(chunk, number)| (slot.key(*part, number), chunk))
-        });
-        stream::iter(writes)
-            .map(|(sk, data)| self.write_chunk(record, sk, fence, data))
-            .buffer_unordered(AT_ONCE)
-            .try_collect::<()>()
-            .await?;
+        let mut writes = Vec::new();
+        for (part, bytes) in [(Part::State, state), (Part::Outbox, outbox)] {
+            for (chunk, number) in chunks(bytes).zip(0_u32..) {
+                writes.push(self.write_chunk(record, slot.key(part, number), fence, chunk));
+            }
+        }
+        stream::iter(writes).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         let count = |bytes: &[u8]| u32::try_from(chunks(bytes).len()).unwrap_or(u32::MAX);
         Ok(Body {
             slot,

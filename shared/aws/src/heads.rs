@@ -175,14 +175,19 @@ impl Table {
         Ok(self.update_head(&head.record, update, "moving on the due time of").await?.is_ok())
     }
 
-    /// Forgets that a record's task was queued: the queues were in memory, and are gone.
+    /// Forgets that a record's task was queued, and the lease of a worker, when both are known to have ended
+    /// with their process: the embedded queues and workers live in one. On condition that nobody claimed it since.
     ///
     /// # Errors
     /// When the table can't be written.
-    pub async fn clear_queued(&self, record: &RecordName) -> Result<(), AwsError> {
+    pub async fn forget_queued(&self, head: &Head) -> Result<(), AwsError> {
         let mut update = Expression::default();
-        update.set("queued_due", time(Timestamp::ZERO)).condition("attribute_exists(#pk)", &["pk"]);
-        self.update_head(record, update, "clearing the queued task of").await.map(|_| ())
+        update
+            .set("queued_due", time(Timestamp::ZERO))
+            .set("lease_until", time(Timestamp::ZERO))
+            .condition("#fence = :fence", &["fence"])
+            .value(":fence", number(head.fence));
+        self.update_head(&head.record, update, "forgetting the queued task of").await.map(|_| ())
     }
 
     /// Creates the head of a record that has none. Returns false when it exists.

@@ -12,6 +12,7 @@ mod heads;
 mod items;
 mod meter;
 mod queue;
+mod setup;
 mod stream;
 mod table;
 

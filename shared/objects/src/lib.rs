@@ -1,1 +1,36 @@
-//! TBD.
+//! The objects that operators apply: discoveries, and what overrides them for one cluster.
+//!
+//! Pure: text goes in, checked objects or errors with their line come out. Nothing here opens a file, reads a
+//! variable or resolves a reference.
+//!
+//! ```text
+//! text -> tree.rs -> fields.rs -> discovery.rs, source.rs, agents.rs, cluster.rs -> Object
+//!         (lines)    (errors)     (one file a subject: its type, its defaults, how it is read)
+//! ```
+//!
+//! Two forms of an object exist. The *human* form is what [`parse`] reads: strict, so that a typo is an error with
+//! its line and not a setting that silently does nothing. The *stored* form is what [`Object::to_json`] writes:
+//! canonical, and read back with tolerance, because an older and a newer release may share one table.
+//!
+//! What is deliberately absent: secrets. A value that is one is a [`Reference`], and whoever connects resolves it.
+
+mod agents;
+mod cluster;
+mod discovery;
+mod error;
+mod fields;
+mod http;
+mod nearest;
+mod object;
+mod reference;
+mod source;
+mod tree;
+mod values;
+
+pub use cluster::{Cluster, ClusterSpec};
+pub use discovery::{Discovery, DiscoverySpec, RefreshSpec, RemovalSpec};
+pub use error::{ObjectError, Problem};
+pub use http::{HttpMethod, HttpSource};
+pub use object::{API_VERSION, Located, MAX_FILE, Metadata, Object, StoredError, parse};
+pub use reference::{HeaderValue, Reference, ReferenceError, is_secret_header};
+pub use source::{FileSource, Limits, SourceSpec};

@@ -1,1 +1,36 @@
-//! TBD.
+//! The HTTP client for everything that is not AWS: agents and discovery sources.
+//!
+//! Both live at addresses that came from outside, so every request is bounded and watched:
+//!
+//! - the address that is connected to is checked against the [`AddressPolicy`], after name resolution;
+//! - redirects are not followed, no proxy is used, no cookie is kept;
+//! - connecting, the whole request and the body have limits;
+//! - what failed is a [`FetchError`] with a short, stable [`reason`](FetchError::reason).
+//!
+//! [`Outbound`] is made once a process and shared: it keeps one pool of connections for each TLS setting, so
+//! that a warm function reuses connections.
+//!
+//! ```no_run
+//! # use std::time::Duration;
+//! # use replicante_outbound::{AddressPolicy, Outbound, Request};
+//! # async fn example() -> Result<(), replicante_outbound::FetchError> {
+//! let outbound = Outbound::new(AddressPolicy::default());
+//! let request = Request { timeout: Duration::from_secs(30), ..Request::get("https://inventory.example.com/nodes") };
+//! let answer = outbound.fetch(&request).await?;
+//! assert_eq!(answer.status, 200);
+//! # Ok(())
+//! # }
+//! ```
+
+mod classify;
+mod clients;
+mod error;
+mod fetch;
+mod reference;
+mod resolve;
+
+pub use error::{FetchError, TlsFailure};
+pub use fetch::{Fetched, Outbound, Request};
+pub use reference::{Reference, ReferenceError};
+pub use replicante_address_policy::{AddressPolicy, Refused};
+pub use replicante_model::record::TlsSettings;

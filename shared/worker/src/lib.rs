@@ -1,1 +1,22 @@
-//! TBD.
+//! The worker: carries out the protocol for one task, and a batch of tasks as Lambda hands them over.
+//!
+//! ```text
+//! batch.rs    SQS event -> tasks, some at once -> partial batch response
+//! driver.rs   one task: the machine says which act comes next, the driver carries it out
+//! job.rs      what a kind of record must bring along: its state, its work, its items
+//! report.rs   one wide log line a task
+//! ```
+//!
+//! The driver knows nothing of any one kind of record: its imports prove it. A task never retries itself:
+//! what failed is released and reported as failed, and the queue delivers it again. A worker's future may be
+//! dropped at any point: the next claim of the record is the recovery.
+
+mod batch;
+mod driver;
+mod job;
+mod report;
+
+pub use batch::{Deadline, run_batch};
+pub use driver::Worker;
+pub use job::{Context, Delivered, Job, WorkError, Worked};
+pub use report::{Observer, TaskReport};

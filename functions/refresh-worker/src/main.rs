@@ -1,0 +1,14 @@
+//! The Lambda entry point of the refresh worker.
+
+use lambda_runtime::{Error, run, service_fn};
+use replicante_aws::Clients;
+use replicante_refresh_worker::RefreshWorker;
+use replicante_settings::Settings;
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    lambda_runtime::tracing::init_default_subscriber();
+    let settings = Settings::from_env()?;
+    let function = RefreshWorker::new(&Clients::from_env().await, &settings);
+    run(service_fn(|event| async { Ok::<_, Error>(function.handle(event).await) })).await
+}

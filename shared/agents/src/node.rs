@@ -1,0 +1,229 @@
+//! One node: which requests, in which order, and what their outcome means.
+//!
+//! | found | observation |
+//! | --- | --- |
+//! | `info/agent` (`info/node`) fails | `AgentDown` |
+//! | version 2: `info/node` fails, another endpoint gives any HTTP answer | `NodeDown` |
+//! | another request fails, or the node says `UNAVAILABLE` | `NodeDown` |
+//! | the cluster's time is up before it is known | `NotPolled` |
+//! | all answer | `Up` |
+//!
+//! The first failure ends the poll: a hanging datastore takes an agent's few threads with each request.
+
+use std::time::Duration;
+
+use replicante_model::observation::{AgentInfo, NodeReport, Observation};
+use replicante_model::record::{AgentApi, AgentSettings, ClusterIdCheck};
+use replicante_outbound::{FetchError, Fetched, Outbound, Request};
+use tokio::time::Instant;
+
+use crate::liberal::Malformed;
+use crate::poll::Target;
+use crate::{reason, v1, v2};
+
+/// Where every endpoint of both protocols is, below the agent's base URL.
+const PREFIX: &str = "/api/unstable/";
+
+/// The poll of one node.
+pub(crate) struct NodePoll<'a> {
+    pub(crate) outbound: &'a Outbound,
+    pub(crate) target: &'a Target<'a>,
+    pub(crate) cluster_id: &'a str,
+    pub(crate) settings: &'a AgentSettings,
+    /// When the whole node has had its time.
+    pub(crate) node_end: Instant,
+    /// When the cluster has had its time.
+    pub(crate) deadline: Instant,
+}
+
+/// What ends a poll before its report.
+enum End {
+    /// What is known by now.
+    Known(Observation),
+    /// The first endpoint of the protocol is 404: the agent may speak the other one.
+    NotSpoken,
+}
+
+/// Why a request brought nothing that can be used.
+enum Miss {
+    /// The cluster's time was up: that says nothing of the node.
+    OutOfTime,
+    /// No HTTP answer.
+    Silent(String),
+    /// A HTTP answer that is not the one asked for.
+    Answered(String),
+    /// A HTTP answer with status 404.
+    NotFound(String),
+}
+
+impl NodePoll<'_> {
+    /// Polls the node. Requests go one after the other, so that they share a connection.
+    pub(crate) async fn observe(self) -> Observation {
+        let pinned = self.settings.api;
+        let first = pinned.or(self.target.last_api).unwrap_or(AgentApi::V1);
+        let second = match first {
+            AgentApi::V1 => AgentApi::V2,
+            AgentApi::V2 => AgentApi::V1,
+        };
+        match self.ask(first, false).await {
+            Ok(report) => Observation::Up(Box::new(report)),
+            Err(End::Known(observation)) => observation,
+            Err(End::NotSpoken) if pinned.is_some() => not_spoken(&[first]),
+            Err(End::NotSpoken) => match self.ask(second, true).await {
+                Ok(report) => Observation::Up(Box::new(report)),
+                Err(End::Known(observation)) => observation,
+                Err(End::NotSpoken) => not_spoken(&[AgentApi::V1, AgentApi::V2]),
+            },
+        }
+    }
+
+    /// `answers`: the agent's address gave a HTTP answer in this poll, to a question of the other protocol.
+    async fn ask(&self, api: AgentApi, answers: bool) -> Result<NodeReport, End> {
+        match api {
+            AgentApi::V1 => self.ask_v1().await,
+            AgentApi::V2 => self.ask_v2(answers).await,
+        }
+    }
+
+    /// The first request is also the probe of a node that was down: it needs the agent alone.
+    async fn ask_v1(&self) -> Result<NodeReport, End> {
+        let agent = match self.get(v1::INFO_AGENT, v1::agent).await {
+            Ok(agent) => agent,
+            Err(Miss::NotFound(_)) => return Err(End::NotSpoken),
+            Err(miss) => return Err(End::agent_down(miss)),
+        };
+        let store = self.get(v1::INFO_DATASTORE, v1::datastore).await;
+        let store = store.map_err(|miss| End::node_down(miss, &agent))?;
+        let shards = self.get(v1::SHARDS, v1::shards).await;
+        let shards = shards.map_err(|miss| End::node_down(miss, &agent))?;
+        let v1::Datastore { cluster_id, display_name, node } = store;
+        Ok(NodeReport { agent, node, cluster_id, display_name, shards })
+    }
+
+    async fn ask_v2(&self, mut answers: bool) -> Result<NodeReport, End> {
+        if self.target.was_down && !answers {
+            match self.probe().await {
+                Ok(()) => answers = true,
+                Err(miss) => return Err(End::agent_down(miss)),
+            }
+        }
+        let v2::Node { agent, available, mut node } = match self.get(v2::INFO_NODE, v2::node).await {
+            Ok(node) => node,
+            Err(Miss::NotFound(_)) if self.settings.api.is_none() => return Err(End::NotSpoken),
+            Err(miss) => return Err(self.without_info_node(miss, answers).await),
+        };
+        if !available {
+            let reason = format!("{} says UNAVAILABLE", v2::INFO_NODE);
+            return Err(End::Known(Observation::NodeDown { reason, agent: Some(agent) }));
+        }
+        let store = self.get(v2::INFO_STORE, v2::store).await;
+        let store = store.map_err(|miss| End::node_down(miss, &agent))?;
+        let shard_owner = match self.settings.cluster_id {
+            ClusterIdCheck::Check => store.cluster_id.as_str(),
+            // The agent can't know: all nodes of the cluster must name the same shard.
+            ClusterIdCheck::Ignore => self.cluster_id,
+        };
+        let parse = |body: &[u8]| v2::shards(body, &node.kind, shard_owner);
+        let shards = self.get(v2::INFO_SHARDS, parse).await;
+        let shards = shards.map_err(|miss| End::node_down(miss, &agent))?;
+        let cluster_id = store.cluster_id.clone();
+        store.add_to(&mut node);
+        Ok(NodeReport { agent, node, cluster_id, display_name: None, shards })
+    }
+
+    /// Version 2's `info/node` failed: whether another endpoint answers tells the agent from the store.
+    async fn without_info_node(&self, miss: Miss, answers: bool) -> End {
+        let reason = match miss {
+            Miss::OutOfTime => return End::Known(Observation::NotPolled),
+            Miss::Silent(reason) | Miss::Answered(reason) | Miss::NotFound(reason) => reason,
+        };
+        let probed = if answers { Ok(()) } else { self.probe().await };
+        End::Known(match probed {
+            Ok(()) => Observation::NodeDown { reason, agent: None },
+            Err(Miss::OutOfTime) => Observation::NotPolled,
+            Err(_) => Observation::AgentDown { reason },
+        })
+    }
+
+    /// One request that version 2's agent answers without its store. Any HTTP answer will do.
+    async fn probe(&self) -> Result<(), Miss> {
+        match self.get(v2::ACTIONS_QUEUE, |_| Ok(())).await {
+            Ok(()) | Err(Miss::Answered(_) | Miss::NotFound(_)) => Ok(()),
+            Err(miss) => Err(miss),
+        }
+    }
+
+    /// Asks one endpoint and reads its answer, within the limits of the request, the node and the cluster.
+    async fn get<T>(
+        &self,
+        endpoint: &'static str,
+        parse: impl FnOnce(&[u8]) -> Result<T, Malformed>,
+    ) -> Result<T, Miss> {
+        let now = Instant::now();
+        let request_end = now.checked_add(self.settings.timeout).unwrap_or(self.node_end);
+        let own_end = request_end.min(self.node_end);
+        let end = own_end.min(self.deadline);
+        if self.deadline <= now {
+            return Err(Miss::OutOfTime);
+        }
+        let url = [self.target.address.trim_end_matches('/'), PREFIX, endpoint].concat();
+        let request = Request {
+            tls: &self.settings.tls,
+            connect_timeout: self.settings.connect_timeout,
+            timeout: end.saturating_duration_since(now),
+            max_body: self.settings.max_body,
+            ..Request::get(&url)
+        };
+        let fetched = if end <= now {
+            Err(FetchError::Timeout(Duration::ZERO))
+        } else {
+            self.outbound.fetch(&request).await
+        };
+        match fetched {
+            Ok(Fetched { status: 200, body, .. }) => {
+                parse(&body).map_err(|malformed| Miss::Answered(format!("{malformed} from {endpoint}")))
+            }
+            Ok(Fetched { status, body, .. }) => {
+                let reason = reason::of_answer(endpoint, status, &body);
+                Err(if status == 404 { Miss::NotFound(reason) } else { Miss::Answered(reason) })
+            }
+            Err(FetchError::Timeout(_)) if self.deadline < own_end => Err(Miss::OutOfTime),
+            Err(FetchError::Timeout(_)) if self.node_end < request_end => {
+                let limit = FetchError::Timeout(self.settings.node_timeout);
+                Err(Miss::Silent(format!("{} for the whole node", limit.reason())))
+            }
+            Err(error @ FetchError::TooLarge(_)) => Err(Miss::Answered(error.reason())),
+            Err(error) => Err(Miss::Silent(reason::bounded(error.reason()))),
+        }
+    }
+}
+
+impl End {
+    fn agent_down(miss: Miss) -> End {
+        End::Known(match miss {
+            Miss::OutOfTime => Observation::NotPolled,
+            Miss::Silent(reason) | Miss::Answered(reason) | Miss::NotFound(reason) => {
+                Observation::AgentDown { reason }
+            }
+        })
+    }
+
+    fn node_down(miss: Miss, agent: &AgentInfo) -> End {
+        End::Known(match miss {
+            Miss::OutOfTime => Observation::NotPolled,
+            Miss::Silent(reason) | Miss::Answered(reason) | Miss::NotFound(reason) => {
+                Observation::NodeDown { reason, agent: Some(agent.clone()) }
+            }
+        })
+    }
+}
+
+/// No agent of these protocols is there.
+fn not_spoken(asked: &[AgentApi]) -> Observation {
+    let reason = match asked {
+        [AgentApi::V1] => "HTTP 404 from info/agent",
+        [AgentApi::V2] => "HTTP 404 from info/node",
+        _ => "HTTP 404 from info/agent and info/node",
+    };
+    Observation::AgentDown { reason: reason.to_owned() }
+}

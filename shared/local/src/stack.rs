@@ -1,0 +1,187 @@
+//! The local stack: what the template creates on AWS, on the embedded services.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use replicante_aws::{Clients, Endpoints, Table};
+use replicante_model::name::SPREAD_SHARDS;
+use replicante_model::time::human;
+use replicante_model::{Kind, Timestamp};
+use replicante_settings::Settings;
+
+use crate::archive::{Archive, ArchivedStream};
+use crate::error::LocalError;
+use crate::services::Services;
+
+/// Names of what is created.
+const TABLE: &str = "replicante";
+const STREAM: &str = "replicante";
+const QUEUES: [&str; 2] = ["replicante-discovery", "replicante-refresh"];
+/// Shards of the local stream.
+const STREAM_SHARDS: i32 = 2;
+
+/// How the local system is set.
+#[derive(Clone, Debug)]
+pub struct LocalConfig {
+    /// The folder for the table and the archive. `None`: everything is in memory.
+    pub data: Option<PathBuf>,
+    /// How often the schedulers run, and the shortest interval.
+    pub tick: Duration,
+    /// How long the history is kept.
+    pub retention: Duration,
+    /// Settings on top of the local defaults, by their environment variables.
+    pub overrides: BTreeMap<String, String>,
+}
+
+impl Default for LocalConfig {
+    fn default() -> Self {
+        LocalConfig {
+            data: None,
+            tick: Duration::from_secs(1),
+            retention: Duration::from_secs(30 * 24 * 3600),
+            overrides: BTreeMap::new(),
+        }
+    }
+}
+
+/// The local system: services, and everything that the functions expect to find.
+pub struct Local {
+    /// Settings of the functions.
+    pub settings: Settings,
+    /// Clients of the services.
+    pub clients: Clients,
+    /// The same settings and the endpoints, as environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// Events that were put back from the archive.
+    pub replayed: usize,
+    /// Records whose queued task was forgotten with the queues.
+    pub requeued: usize,
+    _services: Services,
+    _lock: Option<File>,
+}
+
+impl Local {
+    /// Starts the services and creates what is not there yet. What an earlier process had queued is forgotten:
+    /// its queues were in memory.
+    ///
+    /// # Errors
+    /// [`LocalError`] when the data folder is in use or damaged, a service can't start, or a setting is wrong.
+    pub async fn start(config: &LocalConfig) -> Result<Self, LocalError> {
+        let lock = config.data.as_deref().map(lock).transpose()?;
+        let mut history = Vec::new();
+        let mut archive = None;
+        if let Some(folder) = &config.data {
+            let mut opened = Archive::open(&folder.join("stream.events"))?;
+            history = opened.load(Timestamp::now(), config.retention)?;
+            archive = Some(opened);
+        }
+        let database = config.data.as_ref().map(|folder| folder.join("table.sqlite"));
+        let services = Services::start(database.as_deref(), archive).await?;
+        let clients = Clients::local(&services.endpoints);
+
+        clients.create_table(TABLE).await?;
+        clients.create_stream(STREAM, STREAM_SHARDS).await?;
+        let replayed = history.len();
+        ArchivedStream::replay(&services.kinesis, STREAM, history).await?;
+
+        let mut environment = local_settings(config);
+        environment.extend(config.overrides.clone());
+        let visibility = environment.get("REPLICANTE_VISIBILITY_TIMEOUT").cloned().unwrap_or_default();
+        let max_receive = environment.get("REPLICANTE_MAX_RECEIVE_COUNT").cloned().unwrap_or_default();
+        for (name, variable) in
+            QUEUES.iter().zip(["REPLICANTE_DISCOVERY_QUEUE_URL", "REPLICANTE_REFRESH_QUEUE_URL"])
+        {
+            let seconds = replicante_model::time::parse_human(&visibility).unwrap_or(Duration::from_secs(30));
+            let url = clients.create_queue(name, seconds, max_receive.parse().unwrap_or(5)).await?;
+            environment.insert(variable.into(), url);
+        }
+        let mut settings = Settings::read(&|name| environment.get(name).cloned())?;
+        settings.addresses = settings.addresses.with_loopback();
+        environment.extend(endpoint_variables(&services.endpoints));
+
+        let requeued = forget_queued(&Table::new(&clients, TABLE)).await?;
+        let local =
+            Local { settings, clients, environment, replayed, requeued, _services: services, _lock: lock };
+        if let Some(folder) = &config.data {
+            local.write_environment(folder)?;
+        }
+        Ok(local)
+    }
+
+    /// Writes the endpoints and settings into the data folder: `environment.json` for the command line, and
+    /// `environment.sh` to be sourced by a shell.
+    fn write_environment(&self, folder: &Path) -> Result<(), LocalError> {
+        let json = serde_json::to_string_pretty(&self.environment).unwrap_or_default();
+        let shell: String =
+            self.environment.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+        for (name, text) in [("environment.json", json), ("environment.sh", shell)] {
+            let path = folder.join(name);
+            std::fs::write(&path, text).map_err(|source| LocalError::File {
+                action: "writing",
+                path,
+                source,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes the folder for this process, creating it when it is absent.
+fn lock(folder: &Path) -> Result<File, LocalError> {
+    let failed = |action, path: &Path, source| LocalError::File { action, path: path.to_owned(), source };
+    std::fs::create_dir_all(folder).map_err(|error| failed("creating", folder, error))?;
+    let path = folder.join("lock");
+    let file = File::create(&path).map_err(|error| failed("creating", &path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(LocalError::Locked(folder.to_owned())),
+        Err(std::fs::TryLockError::Error(error)) => Err(failed("locking", &path, error)),
+    }
+}
+
+/// The settings of a local run: short intervals, short leases.
+fn local_settings(config: &LocalConfig) -> BTreeMap<String, String> {
+    let settings = [
+        ("REPLICANTE_DEPLOYMENT", "local".to_owned()),
+        ("REPLICANTE_TABLE", TABLE.to_owned()),
+        ("REPLICANTE_STREAM", STREAM.to_owned()),
+        ("REPLICANTE_TICK", human(config.tick)),
+        ("REPLICANTE_LEASE", "25s".to_owned()),
+        ("REPLICANTE_VISIBILITY_TIMEOUT", "30s".to_owned()),
+        ("REPLICANTE_MAX_RECEIVE_COUNT", "5".to_owned()),
+        ("REPLICANTE_DEADLINE_MARGIN", "2s".to_owned()),
+        ("REPLICANTE_STREAM_RETENTION", human(config.retention)),
+    ];
+    settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn endpoint_variables(endpoints: &Endpoints) -> BTreeMap<String, String> {
+    let variables = [
+        ("AWS_ENDPOINT_URL_DYNAMODB", endpoints.dynamodb.as_str()),
+        ("AWS_ENDPOINT_URL_SQS", &endpoints.sqs),
+        ("AWS_ENDPOINT_URL_KINESIS", &endpoints.kinesis),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "local"),
+        ("AWS_SECRET_ACCESS_KEY", "local"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ];
+    variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// Forgets what an earlier process had queued, and the leases that its workers held: both ended with it.
+async fn forget_queued(table: &Table) -> Result<usize, LocalError> {
+    let mut forgotten = 0;
+    for kind in [Kind::Discovery, Kind::Cluster] {
+        for shard in 0..SPREAD_SHARDS {
+            for head in table.heads(kind, shard).await? {
+                if head.queued_due > head.done_due || head.lease_until > Timestamp::ZERO {
+                    table.forget_queued(&head).await?;
+                    forgotten += 1;
+                }
+            }
+        }
+    }
+    Ok(forgotten)
+}

@@ -1,0 +1,340 @@
+use insta::assert_snapshot;
+
+use super::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The example of the design, and of the docs.
+const FLEET: &str = r#"apiVersion: replicante.io/v0
+kind: Discovery
+metadata: { namespace: default, name: fleet }
+spec:
+  enabled: true
+  interval: 60s
+  source:
+    http: { url: "https://inventory.example.com/clusters", method: POST, body: { region: eu }, timeout: 30s }
+  refresh: { interval: 60s }
+  agents: { api: auto, timeout: 10s, failures_before_down: 1, successes_before_up: 1 }
+  removal: { grace: 10m, confirmations: 3, max_shrink: 30% }
+---
+apiVersion: replicante.io/v0
+kind: Cluster
+metadata: { namespace: default, name: orders }
+spec: { enabled: true, interval: 30m }
+"#;
+
+/// What an operator sees.
+fn seen(text: &str) -> String {
+    match parse("fleet.yaml", text, MINUTE) {
+        Ok(objects) => format!("{} objects", objects.len()),
+        Err(errors) => errors.iter().map(|error| format!("{error}\n")).collect(),
+    }
+}
+
+/// What an operator sees of a discovery whose `spec` begins in line 5.
+fn seen_of_spec(spec: &str) -> String {
+    seen(&format!(
+        "apiVersion: replicante.io/v0\nkind: Discovery\nmetadata: {{ name: fleet }}\nspec:\n{spec}"
+    ))
+}
+
+/// What an operator sees of the settings of an HTTP source, which begin in line 6.
+fn seen_of_http(settings: &str) -> String {
+    seen_of_spec(&format!("  source: {{ http: {{ url: \"http://x/\",\n{settings} }} }}\n"))
+}
+
+fn discovery(text: &str) -> Discovery {
+    match parse("fleet.yaml", text, MINUTE).unwrap().remove(0).value {
+        Object::Discovery(discovery) => discovery,
+        Object::Cluster(cluster) => panic!("{cluster:?}"),
+    }
+}
+
+#[test]
+fn the_example_of_the_design_is_read_as_it_says() {
+    let objects = parse("fleet.yaml", FLEET, MINUTE).unwrap();
+    assert_eq!(objects.iter().map(|object| object.line).collect::<Vec<_>>(), [1, 13]);
+    let names: Vec<String> = objects.iter().map(|object| object.value.name().key()).collect();
+    assert_eq!(names, ["discovery/default/fleet", "cluster/default/orders"]);
+    let Object::Cluster(cluster) = &objects[1].value else { panic!("{:?}", objects[1]) };
+    assert_eq!(cluster.spec, ClusterSpec { enabled: true, interval: Some(30 * MINUTE) });
+    assert_snapshot!(objects[0].value.to_json(), @r#"{"kind":"Discovery","metadata":{"namespace":"default","name":"fleet"},"spec":{"enabled":true,"interval":60000,"source":{"http":{"url":"https://inventory.example.com/clusters","method":"POST","body":{"region":"eu"},"timeout":30000,"tls":{},"limits":{"pages":1000,"bytes":33554432,"clusters":100000,"nodes":10000}}},"refresh":{"interval":60000},"agents":{"api":null,"timeout":10000,"connect_timeout":3000,"node_timeout":15000,"failures_before_down":1,"successes_before_up":1,"cluster_id":"check","max_body":8388608,"tls":{}},"removal":{"grace":600000,"confirmations":3,"max_shrink":30}}}"#);
+}
+
+#[test]
+fn what_is_not_said_has_the_documented_default() {
+    let least = "{apiVersion: replicante.io/v0, kind: Discovery, metadata: {name: fleet}, \
+                 spec: {source: {http: {url: \"https://inventory.example.com/clusters\", body: {region: eu}}}}}";
+    assert_eq!(discovery(least), discovery(FLEET));
+    let cluster = "{apiVersion: replicante.io/v0, kind: Cluster, metadata: {name: orders}, spec: {}}";
+    let objects = parse("fleet.yaml", cluster, MINUTE).unwrap();
+    let Object::Cluster(cluster) = &objects[0].value else { panic!("{objects:?}") };
+    assert_eq!((cluster.metadata.namespace.as_str(), &cluster.spec), ("default", &ClusterSpec::default()));
+}
+
+#[test]
+fn every_setting_can_be_given() {
+    let text = r#"
+apiVersion: replicante.io/v0
+kind: Discovery
+metadata: { namespace: prod, name: fleet }
+spec:
+  enabled: false
+  interval: 5m
+  source:
+    http:
+      url: http://inventory:8080/v1?region=eu
+      method: GET
+      headers: { Authorization: "env:TOKEN", X-Api-Key: ssm:/prod/key, X-Region: eu }
+      timeout: 500ms
+      tls: { ca_bundle: "file:/etc/ca.pem", client_certificate: ssm:/prod/cert }
+      limits: { pages: 2, bytes: 1MiB, clusters: 3, nodes: 4 }
+  refresh: { interval: 2m }
+  agents:
+    { api: 1, timeout: 1s, connect_timeout: 2s, node_timeout: 3s, failures_before_down: 4, successes_before_up: 5,
+      cluster_id: ignore, max_body: 512KiB, tls: { ca_bundle: "env:CA" } }
+  removal: { grace: 0s, confirmations: 1, max_shrink: off }
+"#;
+    assert_snapshot!(Object::Discovery(discovery(text)).to_json(), @r#"{"kind":"Discovery","metadata":{"namespace":"prod","name":"fleet"},"spec":{"enabled":false,"interval":300000,"source":{"http":{"url":"http://inventory:8080/v1?region=eu","method":"GET","headers":{"authorization":"env:TOKEN","x-api-key":"ssm:/prod/key","x-region":"eu"},"timeout":500,"tls":{"ca_bundle":"file:/etc/ca.pem","client_certificate":"ssm:/prod/cert"},"limits":{"pages":2,"bytes":1048576,"clusters":3,"nodes":4}}},"refresh":{"interval":120000},"agents":{"api":"v1","timeout":1000,"connect_timeout":2000,"node_timeout":3000,"failures_before_down":4,"successes_before_up":5,"cluster_id":"ignore","max_body":524288,"tls":{"ca_bundle":"env:CA"}},"removal":{"grace":0,"confirmations":1,"max_shrink":null}}}"#);
+}
+
+#[test]
+fn json_is_read_like_yaml_and_documents_may_just_follow_each_other() {
+    let one = |name: &str| {
+        format!(
+            "{{\n\t\"apiVersion\": \"replicante.io/v0\",\n\t\"kind\": \"Cluster\",\n\t\"metadata\": {{\"name\": \"{name}\"}},\n\t\"spec\": {{}}\n}}\n"
+        )
+    };
+    assert_eq!(seen(&one("a")), "1 objects");
+    let both = parse("x.json", &(one("a") + &one("b")), MINUTE).unwrap();
+    assert_eq!(both.iter().map(|object| object.line).collect::<Vec<_>>(), [1, 7]);
+    assert_snapshot!(seen(&(one("a") + &one("b/c"))), @"fleet.yaml:10: `metadata.name` is `b/c`; expected 1 to 63 of A-Z a-z 0-9 . _ -");
+}
+
+#[test]
+fn a_typo_is_shown_with_its_file_its_line_and_the_field_that_was_meant() {
+    assert_snapshot!(seen(&FLEET.replace("  interval: 60s\n", "  intervall: 60s\n")), @"fleet.yaml:6: unknown field `spec.intervall`; did you mean `interval`?");
+    assert_snapshot!(seen(&FLEET.replace("timeout: 10s", "timeuot: 10s")), @"fleet.yaml:10: unknown field `spec.agents.timeuot`; did you mean `timeout`?");
+    assert_snapshot!(seen(&FLEET.replace("refresh:", "labels: {}\n  refresh:")), @"fleet.yaml:9: unknown field `spec.labels`; expected one of agents, enabled, interval, refresh, removal, source");
+    assert_snapshot!(seen(&FLEET.replace("http:", "htttp:")), @"fleet.yaml:8: unknown field `spec.source.htttp`; did you mean `http`?");
+}
+
+#[test]
+fn all_errors_of_a_file_are_shown_and_one_is_enough_for_nothing_to_count() {
+    let text = FLEET.replace("60s }", "60 }").replace("api: auto", "api: v3").replace("30m", "30s");
+    assert_snapshot!(seen(&text), @r"
+    fleet.yaml:9: `spec.refresh.interval` is `60`; expected a whole number and a unit (ms, s, m, h, d), like 30s or 1h30m
+    fleet.yaml:10: `spec.agents.api` is `v3`; expected auto, v1 or v2
+    fleet.yaml:16: `spec.interval` is `30s`; expected at least 1m, one tick of the scheduler
+    ");
+}
+
+#[test]
+fn an_interval_below_one_tick_is_refused_and_one_of_a_tick_is_not() {
+    let text = FLEET.replace("30m", "1s");
+    assert!(parse("fleet.yaml", &text, Duration::from_secs(1)).is_ok());
+    assert_snapshot!(seen(&text), @"fleet.yaml:16: `spec.interval` is `1s`; expected at least 1m, one tick of the scheduler");
+    assert_snapshot!(seen(&FLEET.replace("  interval: 60s", "  interval: 59s")), @"fleet.yaml:6: `spec.interval` is `59s`; expected at least 1m, one tick of the scheduler");
+    assert_snapshot!(seen(&FLEET.replace("30m", "400d")), @"fleet.yaml:16: `spec.interval` is `400d`; expected at most 8760h");
+}
+
+#[test]
+fn values_of_the_wrong_kind_unit_or_range_are_refused() {
+    let spec = r#"  enabled: yes
+  interval: 1.5m
+  source: { file: { path: s3://bucket/x, limits: { pages: 0, bytes: 32MB, clusters: many, nodes: -1 } } }
+  refresh: 60s
+  agents:
+    timeout: 0s
+    connect_timeout: 11m
+    node_timeout:
+    failures_before_down: 0
+    successes_before_up: "1"
+    cluster_id: maybe
+    max_body: 1GiB
+  removal: { grace: soon, confirmations: 0, max_shrink: 130% }
+"#;
+    assert_snapshot!(seen_of_spec(spec), @r"
+    fleet.yaml:5: `spec.enabled` is `yes`; expected true or false
+    fleet.yaml:6: `spec.interval` is `1.5m`; expected a whole number and a unit (ms, s, m, h, d), like 30s or 1h30m
+    fleet.yaml:7: `spec.source.file.limits.pages` is `0`; expected a whole number from 1 to 100000
+    fleet.yaml:7: `spec.source.file.limits.bytes` is `32MB`; expected a whole number and a unit (B, KiB, MiB, GiB), like 8MiB
+    fleet.yaml:7: `spec.source.file.limits.clusters` is `many`; expected a whole number from 1 to 1000000
+    fleet.yaml:7: `spec.source.file.limits.nodes` is `-1`; expected a whole number from 1 to 100000
+    fleet.yaml:7: `spec.source.file.path` is `s3://bucket/x`; expected the path of a local file, JSON or YAML (s3:// is not supported yet)
+    fleet.yaml:8: `spec.refresh` is `60s`; expected a mapping of fields
+    fleet.yaml:10: `spec.agents.timeout` is `0s`; expected a duration from 1ms to 10m
+    fleet.yaml:11: `spec.agents.connect_timeout` is `11m`; expected a duration from 1ms to 10m
+    fleet.yaml:12: `spec.agents.node_timeout` is empty; expected a whole number and a unit (ms, s, m, h, d), like 30s or 1h30m
+    fleet.yaml:13: `spec.agents.failures_before_down` is `0`; expected a whole number from 1 to 1000
+    fleet.yaml:14: `spec.agents.successes_before_up` is `1`; expected a whole number from 1 to 1000, without quotes
+    fleet.yaml:15: `spec.agents.cluster_id` is `maybe`; expected check or ignore
+    fleet.yaml:16: `spec.agents.max_body` is `1GiB`; expected a size from 1KiB to 256MiB
+    fleet.yaml:17: `spec.removal.grace` is `soon`; expected a whole number and a unit (ms, s, m, h, d), like 30s or 1h30m
+    fleet.yaml:17: `spec.removal.confirmations` is `0`; expected a whole number from 1 to 1000
+    fleet.yaml:17: `spec.removal.max_shrink` is `130%`; expected a percentage from 0% to 100%, like 30%, or off
+    ");
+}
+
+#[test]
+fn names_outside_their_alphabet_are_refused() {
+    let name = |name: &str| {
+        seen(&format!("apiVersion: replicante.io/v0\nkind: Cluster\nmetadata: {name}\nspec: {{}}\n"))
+    };
+    assert_eq!(name("{ name: A-z.0_9 }"), "1 objects");
+    assert_snapshot!(name("{ name: a b, namespace: ü }"), @r"
+    fleet.yaml:3: `metadata.namespace` is `ü`; expected 1 to 63 of A-Z a-z 0-9 . _ -
+    fleet.yaml:3: `metadata.name` is `a b`; expected 1 to 63 of A-Z a-z 0-9 . _ -
+    ");
+    assert_snapshot!(name(&format!("{{ name: {} }}", "n".repeat(64))), @"fleet.yaml:3: `metadata.name` is `nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn`; expected 1 to 63 of A-Z a-z 0-9 . _ -");
+    assert_snapshot!(name("{ name: 5 }"), @"fleet.yaml:3: `metadata.name` is `5`; expected 1 to 63 of A-Z a-z 0-9 . _ -, as text: put it in quotes");
+    assert_snapshot!(name("{ namespace: a }"), @"fleet.yaml:3: `metadata.name` is missing; expected 1 to 63 of A-Z a-z 0-9 . _ -");
+}
+
+#[test]
+fn what_is_missing_or_of_another_version_or_kind_is_named() {
+    assert_snapshot!(seen("{}"), @r"
+    fleet.yaml:1: `apiVersion` is missing; expected replicante.io/v0
+    fleet.yaml:1: `kind` is missing; expected Cluster or Discovery
+    fleet.yaml:1: `metadata` is missing; expected a mapping with the object's name, and its namespace unless it is `default`
+    fleet.yaml:1: `spec` is missing; expected a mapping of settings
+    ");
+    assert_snapshot!(seen("apiVersion: v1\nkind: discovery\nmetadata: { name: a }\nspec: {}\n"), @r"
+    fleet.yaml:1: `apiVersion` is `v1`; expected replicante.io/v0
+    fleet.yaml:2: `kind` is `discovery`; expected Discovery: case and spelling count
+    ");
+    assert_snapshot!(seen("apiVersion: v1\nkind: Discovery\nmetadata: { name: a }\nspec: {}\n"), @r"
+    fleet.yaml:1: `apiVersion` is `v1`; expected replicante.io/v0
+    fleet.yaml:4: `spec.source` is missing; expected where the records come from: exactly one of http, file
+    ");
+    assert_snapshot!(seen_of_spec("  source: { http: {} }\n"), @"fleet.yaml:5: `spec.source.http.url` is missing; expected an absolute http:// or https:// URL");
+    assert_snapshot!(seen_of_spec("  source: { file: {} }\n"), @"fleet.yaml:5: `spec.source.file.path` is missing; expected the path of a local file, JSON or YAML");
+}
+
+#[test]
+fn a_discovery_has_exactly_one_source() {
+    assert_snapshot!(seen_of_spec("  source: {}\n"), @"fleet.yaml:5: `spec.source` names no source; expected exactly one of http, file");
+    assert_snapshot!(seen_of_spec("  source: { http: { url: \"http://x/\" }, file: { path: x } }\n"), @"fleet.yaml:5: `spec.source` names 2 sources, http and file; expected exactly one of http, file");
+}
+
+#[test]
+fn the_same_object_or_field_twice_is_refused() {
+    let cluster = "apiVersion: replicante.io/v0\nkind: Cluster\nmetadata: { name: a }\nspec: {}\n";
+    assert_snapshot!(seen(&format!("{cluster}---\n{cluster}")), @"fleet.yaml:6: Cluster default/a is given again, first in line 1; expected each object once");
+    assert_snapshot!(seen(&cluster.replace("{}", "{ enabled: true,\n enabled: false }")), @"fleet.yaml:5: `spec.enabled` is given again, first in line 4; expected it once");
+    assert_snapshot!(seen_of_http("body: { a: { b: 1, b: 2 } }"), @"fleet.yaml:6: `spec.source.http.body.a.b` is given again, first in line 6; expected it once");
+}
+
+#[test]
+fn secrets_stand_nowhere_but_behind_references_and_no_error_shows_one() {
+    let settings = r#"url2: 1, headers: {
+  Authorization: Bearer hunter2,
+  X-API-Key: 7277,
+  X-Vault-Token: env:not a name hunter2,
+  Cookie: "env:COOKIE" },
+tls: { ca_bundle: "-----BEGIN hunter2", client_certificate: [hunter2] }"#;
+    let shown = seen_of_http(settings);
+    assert_snapshot!(shown, @r"
+    fleet.yaml:6: unknown field `spec.source.http.url2`; did you mean `url`?
+    fleet.yaml:7: `spec.source.http.headers.Authorization` holds a secret in the open; expected a reference to it: env:NAME or ssm:/name
+    fleet.yaml:8: `spec.source.http.headers.X-API-Key` holds a secret in the open; expected a reference to it: env:NAME or ssm:/name
+    fleet.yaml:9: `spec.source.http.headers.X-Vault-Token` holds a secret in the open; expected a reference to it: env:NAME or ssm:/name
+    fleet.yaml:11: `spec.source.http.tls.ca_bundle` holds a secret in the open; expected a reference to it: env:NAME, ssm:/name or file:/path
+    fleet.yaml:11: `spec.source.http.tls.client_certificate` holds a secret in the open; expected a reference to it: env:NAME, ssm:/name or file:/path
+    ");
+    for url in ["http://me:hunter2@x/", "http://hunter2@x/", "http://me:hunter2@x y/", "//me:hunter2@x/"] {
+        let shown = seen_of_spec(&format!("  source: {{ http: {{ url: \"{url}\" }} }}\n"));
+        assert!(
+            shown.starts_with("fleet.yaml:5: `spec.source.http.url` ") && !shown.contains("hunter2"),
+            "{shown}"
+        );
+    }
+    assert!(!shown.contains("hunter2") && !shown.contains("7277"));
+    for broken in [
+        "authorization: \"hunter2\n",
+        "authorization: 'hunter2' x\n",
+        "a: hunter2: x\n",
+        "{\"a\": \"hunter2}",
+    ] {
+        assert!(!seen(broken).contains("hunter2"), "{}", seen(broken));
+    }
+}
+
+#[test]
+fn settings_of_http_that_could_not_work_are_refused() {
+    assert_snapshot!(seen_of_http("method: get"), @"fleet.yaml:6: `spec.source.http.method` is `get`; expected POST or GET");
+    assert_snapshot!(seen_of_http("method: GET, body: {}"), @"fleet.yaml:6: `spec.source.http.body` is given with method GET; expected no body: a GET sends none");
+    assert_snapshot!(seen_of_http("body: { cursor: x }"), @"fleet.yaml:6: `spec.source.http.body.cursor` is given; expected no such field: each request sets it, for its page");
+    assert_snapshot!(seen_of_http("body: text"), @"fleet.yaml:6: `spec.source.http.body` is `text`; expected a mapping of fields");
+    assert_snapshot!(seen_of_http(&format!("body: {{ a: {} }}", "x".repeat(70_000))), @"fleet.yaml:6: `spec.source.http.body` is too large; expected at most 65536 bytes of JSON");
+    assert_snapshot!(seen_of_http("headers: { Host: a, \"b c\": d, e: \"f\\n\", g: 5, H: i, h: j, k: \"ssm:l\" }"), @r"
+    fleet.yaml:6: `spec.source.http.headers.Host` is no header to be set; expected other headers: the client sets this one itself
+    fleet.yaml:6: `spec.source.http.headers.b c` is no name of a header; expected letters, digits and any of !#$%&'*+-.^_`|~
+    fleet.yaml:6: `spec.source.http.headers.e` is `f\n`; expected text of at most 4096 visible ASCII characters, in quotes
+    fleet.yaml:6: `spec.source.http.headers.g` is `5`; expected text of at most 4096 visible ASCII characters, in quotes
+    fleet.yaml:6: `spec.source.http.headers.h` is given again in another case; expected each header once: case makes no difference
+    fleet.yaml:6: `spec.source.http.headers.k` is `ssm:l`; expected a reference, env:NAME or ssm:/name, since it starts like one
+    ");
+    for url in ["ftp://x/", "x", "http://", "/clusters"] {
+        let shown = seen_of_spec(&format!("  source: {{ http: {{ url: \"{url}\" }} }}\n"));
+        assert!(shown.contains("expected an absolute http:// or https:// URL"), "{shown}");
+    }
+    assert_snapshot!(seen_of_spec("  source: { http: { url: \"http://x/#a\" } }\n"), @"fleet.yaml:5: `spec.source.http.url` is `http://x/#a`; expected a URL without a fragment (#...): it would not be sent");
+}
+
+#[test]
+fn settings_of_http_have_bounds() {
+    let headers = |count: usize| (0..count).map(|index| format!("x-{index}: a,")).collect::<String>();
+    assert!(seen_of_http(&format!("headers: {{ {} }}", headers(64))).contains("1 objects"));
+    let many = seen_of_http(&format!("headers: {{ {} }}", headers(65)));
+    assert_eq!(
+        many,
+        "fleet.yaml:6: `spec.source.http.headers.x-64` is one header too many; expected at most 64\n"
+    );
+    let url =
+        |length: usize| format!("  source: {{ http: {{ url: \"http://x/{}\" }} }}\n", "a".repeat(length - 9));
+    assert!(seen_of_spec(&url(2048)).contains("1 objects"));
+    assert!(
+        seen_of_spec(&url(2049))
+            .contains("expected an absolute http:// or https:// URL of at most 2048 bytes")
+    );
+    assert!(seen_of_http("timeout: 601s").contains("expected a duration from 1ms to 10m"));
+    assert!(
+        seen_of_http("body: { a: [{ b: 1, b: 2 }] }").contains("`spec.source.http.body.a.b` is given again")
+    );
+}
+
+#[test]
+fn what_is_no_yaml_is_shown_with_its_line_beside_the_errors_before_it() {
+    assert_snapshot!(seen("a: b\n  c: d\n"), @"fleet.yaml:2: this is no readable YAML or JSON: mapping values are not allowed in this context (column 4); nothing after it was looked at");
+    assert_snapshot!(seen(&format!("{}---\na: [b\n", FLEET.replace("auto", "v9"))), @r"
+    fleet.yaml:10: `spec.agents.api` is `v9`; expected auto, v1 or v2
+    fleet.yaml:18: this is no readable YAML or JSON: unclosed bracket '[' (column 4); nothing after it was looked at
+    ");
+    assert_snapshot!(seen("- a\n- b\n"), @"fleet.yaml:1: `the document` is a list; expected a mapping of fields");
+    assert_snapshot!(seen("# nothing\n---\n"), @"fleet.yaml:1: the file holds no object; expected at least one with apiVersion, kind, metadata and spec");
+}
+
+#[test]
+fn files_that_would_cost_too_much_are_refused() {
+    assert_snapshot!(seen(&"#".repeat(MAX_FILE + 1)), @"fleet.yaml:1: the file has 4194305 bytes; expected at most 4194304: split it, each file is applied by itself");
+    let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_string();
+    for level in 1..10 {
+        let below = format!("*a{},", level - 1).repeat(10);
+        bomb += &format!("a{level}: &a{level} [{below}]\n");
+    }
+    assert!(seen(&bomb).contains("alias replay limit exceeded"), "{}", seen(&bomb));
+    let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
+    assert!(seen(&deep).contains("depth"), "{}", seen(&deep));
+}
+
+#[test]
+fn the_examples_of_the_repository_can_be_applied_and_show_the_defaults() {
+    let file = |text: &str| parse("example", text, MINUTE).unwrap().remove(0).value;
+    let Object::Discovery(fleet) = file(include_str!("../../../examples/discovery.yaml")) else { panic!() };
+    let least = "{apiVersion: replicante.io/v0, kind: Discovery, metadata: {name: fleet}, \
+                 spec: {source: {http: {url: \"http://127.0.0.1:7654/clusters\"}}}}";
+    assert_eq!(fleet, discovery(least));
+    assert_eq!(file(include_str!("../../../examples/file-discovery.yaml")).metadata().name, "by-hand");
+    assert_eq!(file(include_str!("../../../examples/cluster.yaml")).metadata().name, "orders");
+}

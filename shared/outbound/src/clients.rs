@@ -1,0 +1,213 @@
+//! The pools of connections: one for each TLS setting and connect timeout.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use replicante_address_policy::AddressPolicy;
+use replicante_model::record::TlsSettings;
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
+use reqwest::{Certificate, Client, Identity, redirect};
+
+use crate::error::FetchError;
+use crate::reference::Reference;
+use crate::resolve::Resolver;
+
+/// How long a connection is kept without a request.
+const POOL_IDLE: Duration = Duration::from_secs(15);
+/// How long TLS material counts as read: a rotated certificate is picked up within this time.
+const MATERIAL_AGE: Duration = Duration::from_secs(300);
+/// The most pools that are kept. One a TLS setting in use, so a handful; beyond it the oldest goes.
+const MOST: usize = 64;
+
+struct Pool {
+    /// `None` for plain HTTP, which needs no authorities to be loaded.
+    tls: Option<TlsSettings>,
+    connect_timeout: Duration,
+    built: Instant,
+    client: Client,
+}
+
+/// The clients that were built, most recent last.
+pub(crate) struct Clients {
+    policy: Arc<AddressPolicy>,
+    pools: Mutex<Vec<Pool>>,
+}
+
+impl Clients {
+    pub(crate) fn new(policy: Arc<AddressPolicy>) -> Self {
+        Clients { policy, pools: Mutex::new(Vec::new()) }
+    }
+
+    /// The client for these settings, built when there is none. Building reads the TLS material and, without a
+    /// CA bundle, the system's authorities; it happens under the lock, so that many requests at the start of a
+    /// function build one client.
+    ///
+    /// # Errors
+    /// [`FetchError::TlsSettings`] when the material can't be had.
+    pub(crate) fn get(
+        &self,
+        tls: Option<&TlsSettings>,
+        connect_timeout: Duration,
+    ) -> Result<Client, FetchError> {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let known =
+            pools.iter().position(|pool| pool.tls.as_ref() == tls && pool.connect_timeout == connect_timeout);
+        if let Some(known) = known {
+            let pool = &mut pools[known];
+            let referred = tls.is_some_and(|tls| tls.ca_bundle.is_some() || tls.client_certificate.is_some());
+            if referred && pool.built.elapsed() > MATERIAL_AGE {
+                pool.built = Instant::now();
+                // A file that is just being replaced must not stop what works.
+                if let Ok(client) = build(&self.policy, tls, connect_timeout) {
+                    pool.client = client;
+                }
+            }
+            return Ok(pool.client.clone());
+        }
+        let client = build(&self.policy, tls, connect_timeout)?;
+        if pools.len() >= MOST {
+            pools.remove(0);
+        }
+        let built = Instant::now();
+        pools.push(Pool { tls: tls.cloned(), connect_timeout, built, client: client.clone() });
+        Ok(client)
+    }
+}
+
+fn build(
+    policy: &Arc<AddressPolicy>,
+    tls: Option<&TlsSettings>,
+    connect_timeout: Duration,
+) -> Result<Client, FetchError> {
+    let accept = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
+    let mut builder = Client::builder()
+        .tls_backend_rustls()
+        .user_agent(concat!("replicante-serverless/", env!("CARGO_PKG_VERSION")))
+        .default_headers(accept)
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .referer(false)
+        .dns_resolver(Resolver(Arc::clone(policy)))
+        .connect_timeout(connect_timeout)
+        .pool_idle_timeout(POOL_IDLE);
+    match tls {
+        None => builder = builder.tls_certs_only([]),
+        Some(tls) => {
+            if let Some(reference) = &tls.ca_bundle {
+                let pem = material("ca_bundle", reference)?;
+                let authorities = Certificate::from_pem_bundle(&pem).unwrap_or_default();
+                if authorities.is_empty() {
+                    return Err(bad("ca_bundle", reference, "holds no PEM certificates"));
+                }
+                builder = builder.tls_certs_only(authorities);
+            }
+            if let Some(reference) = &tls.client_certificate {
+                let pem = material("client_certificate", reference)?;
+                let identity = Identity::from_pem(&pem).map_err(|_| {
+                    bad(
+                        "client_certificate",
+                        reference,
+                        "holds no PEM certificate chain with its private key",
+                    )
+                })?;
+                builder = builder.identity(identity);
+            }
+        }
+    }
+    builder.build().map_err(|error| FetchError::TlsSettings {
+        what: "tls",
+        problem: format!("no client could be built: {}", root(&error)),
+    })
+}
+
+fn material(what: &'static str, reference: &str) -> Result<Vec<u8>, FetchError> {
+    Reference::parse(reference)
+        .and_then(|reference| reference.read())
+        .map_err(|error| FetchError::material(what, &error))
+}
+
+fn bad(what: &'static str, reference: &str, problem: &str) -> FetchError {
+    FetchError::TlsSettings { what, problem: format!("{reference} {problem}") }
+}
+
+fn root(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(cause) = last.source() {
+        last = cause;
+    }
+    last.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(3);
+
+    fn count(clients: &Clients) -> usize {
+        clients.pools.lock().unwrap().len()
+    }
+
+    fn with(ca_bundle: Option<&str>, client_certificate: Option<&str>) -> TlsSettings {
+        let text = |reference: &str| reference.to_owned();
+        TlsSettings { ca_bundle: ca_bundle.map(text), client_certificate: client_certificate.map(text) }
+    }
+
+    fn pki(file: &str) -> String {
+        format!("file:{}/tests/pki/{file}", env!("CARGO_MANIFEST_DIR"))
+    }
+
+    #[test]
+    fn a_client_is_built_once_for_each_setting() {
+        let clients = Clients::new(Arc::new(AddressPolicy::default()));
+        let tls = with(Some(&pki("ca.pem")), Some(&pki("client.pem")));
+        for _ in 0..3 {
+            clients.get(None, LIMIT).unwrap();
+            clients.get(Some(&tls), LIMIT).unwrap();
+        }
+        assert_eq!(count(&clients), 2);
+        clients.get(None, LIMIT * 2).unwrap();
+        assert_eq!(count(&clients), 3);
+        for millis in 0..MOST as u64 * 2 {
+            clients.get(None, Duration::from_millis(millis)).unwrap();
+        }
+        assert_eq!(count(&clients), MOST);
+    }
+
+    #[test]
+    fn material_that_cannot_be_had_says_what_and_why() {
+        let clients = Clients::new(Arc::new(AddressPolicy::default()));
+        let reason = |tls: TlsSettings| clients.get(Some(&tls), LIMIT).unwrap_err().reason();
+        assert_eq!(
+            reason(with(Some("ssm:/ca"), None)),
+            "ca_bundle: ssm:/ca is not supported yet: use env:NAME or file:/path"
+        );
+        assert_eq!(
+            reason(with(Some("env:CARGO_PKG_NAME"), None)),
+            "ca_bundle: env:CARGO_PKG_NAME holds no PEM certificates"
+        );
+        let no_key = pki("ca.pem");
+        assert_eq!(
+            reason(with(None, Some(&no_key))),
+            format!("client_certificate: {no_key} holds no PEM certificate chain with its private key")
+        );
+        assert!(reason(with(None, Some("-----BEGIN"))).starts_with("client_certificate: not a reference"));
+        assert_eq!(count(&clients), 0);
+    }
+
+    #[test]
+    fn rotated_material_is_read_again_and_a_broken_file_keeps_what_works() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pki/ca.pem"), &path).unwrap();
+        let clients = Clients::new(Arc::new(AddressPolicy::default()));
+        let tls = with(Some(&format!("file:{}", path.display())), None);
+        clients.get(Some(&tls), LIMIT).unwrap();
+        let Some(long_ago) = Instant::now().checked_sub(MATERIAL_AGE * 2) else { return };
+        clients.pools.lock().unwrap()[0].built = long_ago;
+        std::fs::write(&path, "half a certif").unwrap();
+        clients.get(Some(&tls), LIMIT).unwrap();
+        assert!(clients.pools.lock().unwrap()[0].built > long_ago, "it was tried");
+        assert_eq!(count(&clients), 1);
+    }
+}

@@ -1,0 +1,230 @@
+//! One request and its bounded answer.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use replicante_address_policy::AddressPolicy;
+use replicante_model::record::TlsSettings;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Method, Response, Url};
+
+use crate::classify::classify;
+use crate::clients::Clients;
+use crate::error::FetchError;
+
+static NO_TLS_SETTINGS: TlsSettings = TlsSettings { ca_bundle: None, client_certificate: None };
+
+/// A request: [`Request::get`] or [`Request::post`], with the limits changed where they should be others.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// The whole URL, `http` or `https`.
+    pub url: &'a str,
+    /// The JSON to `POST`; without it the request is a `GET`.
+    pub json: Option<Bytes>,
+    /// Further headers: names and values. Values are treated as secrets: they are never printed.
+    pub headers: &'a [(String, String)],
+    /// TLS material, for `https`. Default: the system's authorities, no client certificate.
+    pub tls: &'a TlsSettings,
+    /// Limit for opening a connection. Default 3 s. A pool of connections is kept for each value in use.
+    pub connect_timeout: Duration,
+    /// Limit for the whole request, with connecting and the body. Default 10 s.
+    pub timeout: Duration,
+    /// The largest body of the answer in bytes. Default 8 MiB.
+    pub max_body: u64,
+}
+
+impl<'a> Request<'a> {
+    /// A `GET` with the default limits.
+    pub fn get(url: &'a str) -> Self {
+        Request {
+            url,
+            json: None,
+            headers: &[],
+            tls: &NO_TLS_SETTINGS,
+            connect_timeout: Duration::from_secs(3),
+            timeout: Duration::from_secs(10),
+            max_body: 8 * 1024 * 1024,
+        }
+    }
+
+    /// A `POST` of JSON with the default limits.
+    pub fn post(url: &'a str, json: impl Into<Bytes>) -> Self {
+        Request { json: Some(json.into()), ..Request::get(url) }
+    }
+}
+
+/// An answer, whatever its status. A redirect is an answer as it is.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// The HTTP status.
+    pub status: u16,
+    /// The whole body, at most the request's limit.
+    pub body: Bytes,
+    headers: HeaderMap,
+}
+
+impl Fetched {
+    /// A header's value; `None` when it is absent or no text. Names are in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The media type of the body without its parameters, as it was sent: `application/json`.
+    pub fn content_type(&self) -> Option<&str> {
+        let value = self.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+        Some(value.split(';').next().unwrap_or(value).trim())
+    }
+}
+
+/// The client. Made once a process and shared; it keeps connections open for some 15 seconds.
+pub struct Outbound {
+    policy: Arc<AddressPolicy>,
+    clients: Clients,
+}
+
+impl std::fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbound").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+impl Outbound {
+    /// A client that obeys this policy. Nothing is opened or read yet.
+    pub fn new(policy: AddressPolicy) -> Self {
+        let policy = Arc::new(policy);
+        Outbound { clients: Clients::new(Arc::clone(&policy)), policy }
+    }
+
+    /// The policy that is obeyed.
+    pub fn policy(&self) -> &AddressPolicy {
+        &self.policy
+    }
+
+    /// Sends a request and reads the whole answer.
+    ///
+    /// A `GET` whose connection is closed before anything came back is sent once more, within the same limit
+    /// of time: a connection that was kept open may have been closed by the other side while the function
+    /// was frozen between two invocations, which says nothing of the other side's health.
+    ///
+    /// # Errors
+    /// Everything but an HTTP answer; any status is an answer. See [`FetchError`].
+    pub async fn fetch(&self, request: &Request<'_>) -> Result<Fetched, FetchError> {
+        let url = self.admit(request.url)?;
+        let headers = headers(request.headers)?;
+        let tls = (url.scheme() == "https").then_some(request.tls);
+        let client = self.clients.get(tls, request.connect_timeout)?;
+        let exchange = async {
+            let mut response = send(&client, &url, &headers, request).await;
+            if request.json.is_none() && matches!(response, Err(FetchError::ConnectionClosed)) {
+                response = send(&client, &url, &headers, request).await;
+            }
+            read(response?, request).await
+        };
+        tokio::time::timeout(request.timeout, exchange)
+            .await
+            .unwrap_or(Err(FetchError::Timeout(request.timeout)))
+    }
+
+    /// Checks what is known before a name is resolved: the port, and an address in the place of a name. The
+    /// HTTP client does not ask the resolver about those. The URL parser has normalised odd forms of
+    /// addresses (`0x7f.1`, `2130706433`) by then.
+    fn admit(&self, text: &str) -> Result<Url, FetchError> {
+        let bad = |problem: &str| FetchError::BadRequest(format!("address is no URL: {problem}"));
+        let url = Url::parse(text).map_err(|error| bad(&error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(bad("expected http:// or https://"));
+        }
+        let port = url.port_or_known_default().ok_or_else(|| bad("expected a port"))?;
+        let host = url.host_str().ok_or_else(|| bad("expected a host"))?;
+        match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+            Ok(address) => self.policy.check(SocketAddr::new(address, port)),
+            Err(_) => self.policy.check_port(port),
+        }
+        .map_err(FetchError::AddressRefused)?;
+        Ok(url)
+    }
+}
+
+fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, FetchError> {
+    let mut headers = HeaderMap::with_capacity(pairs.len());
+    for (name, value) in pairs {
+        let bad = |what| FetchError::BadRequest(format!("header `{name}`: {what}"));
+        let key = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| bad("the name is no token of letters, digits and dashes"))?;
+        let mut value =
+            HeaderValue::from_str(value).map_err(|_| bad("the value holds a line end or is no ASCII"))?;
+        value.set_sensitive(true);
+        headers.append(key, value);
+    }
+    Ok(headers)
+}
+
+async fn send(
+    client: &Client,
+    url: &Url,
+    headers: &HeaderMap,
+    request: &Request<'_>,
+) -> Result<Response, FetchError> {
+    let method = if request.json.is_some() { Method::POST } else { Method::GET };
+    let mut builder = client.request(method, url.clone());
+    if let Some(json) = &request.json {
+        builder = builder.header(CONTENT_TYPE, "application/json").body(json.clone());
+    }
+    if !headers.is_empty() {
+        builder = builder.headers(headers.clone());
+    }
+    builder.send().await.map_err(|error| classify(&error, request.connect_timeout))
+}
+
+/// Reads the body to its very end, so that the connection can be used again; stops where it is too long, which
+/// closes the connection.
+async fn read(mut response: Response, request: &Request<'_>) -> Result<Fetched, FetchError> {
+    let too_large = || FetchError::TooLarge(request.max_body);
+    let limit = usize::try_from(request.max_body).unwrap_or(usize::MAX);
+    let announced = response.content_length().unwrap_or(0);
+    if announced > request.max_body {
+        return Err(too_large());
+    }
+    let status = response.status().as_u16();
+    let mut body = Body::default();
+    loop {
+        let chunk = response.chunk().await.map_err(|error| classify(&error, request.connect_timeout))?;
+        let Some(chunk) = chunk else { break };
+        if body.len().saturating_add(chunk.len()) > limit {
+            return Err(too_large());
+        }
+        body.push(chunk);
+    }
+    let headers = std::mem::take(response.headers_mut());
+    Ok(Fetched { status, body: body.finish(), headers })
+}
+
+/// A body in the making. Most come in one piece, which is not copied.
+#[derive(Default)]
+struct Body {
+    first: Bytes,
+    rest: BytesMut,
+}
+
+impl Body {
+    fn len(&self) -> usize {
+        self.first.len().max(self.rest.len())
+    }
+
+    fn push(&mut self, chunk: Bytes) {
+        if self.first.is_empty() && self.rest.is_empty() {
+            self.first = chunk;
+            return;
+        }
+        if self.rest.is_empty() {
+            self.rest.extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.rest.extend_from_slice(&chunk);
+    }
+
+    fn finish(self) -> Bytes {
+        if self.rest.is_empty() { self.first } else { self.rest.freeze() }
+    }
+}

@@ -1,0 +1,281 @@
+//! Bytes to an answer: the pages of one list, within their limits.
+//!
+//! The form, of HTTP sources and of files: `{"cursor": string or null, "clusters": [record, ...]}`. Further fields
+//! are ignored. A missing cursor is a null one, as in the original.
+
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
+
+use replicante_model::record::{ClusterRecord, RejectedRecord, SourceAnswer};
+use replicante_objects::Limits;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess};
+
+use crate::error::Failure;
+use crate::lenient::{Lenient, Read};
+use crate::node::{add_node, first};
+use crate::record::{Accepted, RawRecord, RecordSeed};
+
+/// The longest cursor, in bytes. Cursors are kept, to find one that comes again.
+const MAX_CURSOR: usize = 4096;
+
+/// Gathers the pages of one answer.
+pub(crate) struct Collector {
+    limits: Limits,
+    /// The records so far, those set aside included.
+    records: u64,
+    clusters: BTreeMap<String, ClusterRecord>,
+    rejected: BTreeSet<RejectedRecord>,
+    repeated: BTreeSet<String>,
+    /// The limit that stopped the parser.
+    stopped: Option<Failure>,
+}
+
+/// The cursor of a page, to the next one.
+pub(crate) type Cursor = Option<String>;
+
+impl Collector {
+    pub fn new(limits: Limits) -> Self {
+        Collector {
+            limits,
+            records: 0,
+            clusters: BTreeMap::new(),
+            rejected: BTreeSet::new(),
+            repeated: BTreeSet::new(),
+            stopped: None,
+        }
+    }
+
+    /// Adds a page of JSON. After a failure the collector is of no use.
+    pub fn add_json(&mut self, bytes: &[u8]) -> Result<Cursor, Failure> {
+        let mut parser = serde_json::Deserializer::from_slice(bytes);
+        let page = PageSeed(self).deserialize(&mut parser).and_then(|page| parser.end().map(|()| page));
+        self.page(page.map_err(|error| ("JSON", error.to_string())))
+    }
+
+    /// Adds a page of YAML, one document. Aliases are expanded within bounds.
+    pub fn add_yaml(&mut self, text: &str) -> Result<Cursor, Failure> {
+        // The bytes are bounded already, and nothing of them is kept that is not counted: the reader's own bounds
+        // are for configuration, and too narrow for 100,000 clusters.
+        let options = serde_saphyr::options! {
+            budget: serde_saphyr::budget! {
+                max_events: usize::MAX,
+                max_nodes: usize::MAX,
+                max_total_scalar_bytes: usize::MAX,
+            },
+            alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 100_000 },
+            // As with JSON: a field given twice is one bad record, not a bad answer.
+            duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::PassThrough,
+            strict_booleans: true,
+            with_snippet: false,
+            non_finite_float_policy: serde_saphyr::options::NonFiniteFloatPolicy::AsString,
+        };
+        let page = serde_saphyr::with_deserializer_from_str_with_options(text, options, |parser| {
+            PageSeed(self).deserialize(parser)
+        });
+        self.page(page.map_err(|error| ("YAML", error.to_string())))
+    }
+
+    fn page(&mut self, page: Result<Page, (&'static str, String)>) -> Result<Cursor, Failure> {
+        if let Some(stopped) = self.stopped.take() {
+            return Err(stopped);
+        }
+        match page {
+            Ok(Page { wrong: Some(wrong), .. }) => Err(Failure::Shape(wrong)),
+            Ok(Page { cursor, .. }) => Ok(cursor),
+            Err((format, problem)) => Err(Failure::Malformed { format, problem }),
+        }
+    }
+
+    fn add(&mut self, record: RawRecord) -> Result<(), Failure> {
+        let index = self.records - 1;
+        let Accepted { record, mut ambiguous } = match record.check(|| format!("clusters[{index}]")) {
+            Ok(accepted) => accepted,
+            Err(rejected) => {
+                self.rejected.insert(rejected);
+                return Ok(());
+            }
+        };
+        let id = record.cluster_id.clone();
+        match self.clusters.entry(id.clone()) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(record);
+            }
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                known.display_name = known.display_name.take().or(record.display_name);
+                for (node, address) in record.nodes {
+                    if !add_node(&mut known.nodes, node.clone(), address) {
+                        ambiguous = first(ambiguous, node);
+                    }
+                }
+                if known.nodes.len() as u64 > self.limits.nodes {
+                    return Err(self.too_many_nodes());
+                }
+                self.repeated.insert(id.clone());
+            }
+        }
+        if let Some(node) = ambiguous {
+            let node: String = node.chars().take(80).collect();
+            let reason = format!("node `{node}` has several addresses: the one that sorts first is used");
+            self.rejected.insert(RejectedRecord { record: id.chars().take(160).collect(), reason });
+        }
+        Ok(())
+    }
+
+    fn too_many_nodes(&self) -> Failure {
+        Failure::Limit { limit: "nodes", what: "nodes in one cluster", most: self.limits.nodes }
+    }
+
+    /// The answer of all pages.
+    pub fn finish(self) -> SourceAnswer {
+        SourceAnswer {
+            clusters: self.clusters,
+            rejected: self.rejected.into_iter().collect(),
+            repeated: self.repeated.into_iter().collect(),
+        }
+    }
+}
+
+/// What a page says beside its records.
+#[derive(Default)]
+struct Page {
+    cursor: Cursor,
+    /// Why it is no page.
+    wrong: Option<String>,
+}
+
+impl Page {
+    fn wrong(problem: impl Into<String>) -> Page {
+        Page { cursor: None, wrong: Some(problem.into()) }
+    }
+}
+
+struct PageSeed<'a>(&'a mut Collector);
+
+impl<'de> DeserializeSeed<'de> for PageSeed<'_> {
+    type Value = Page;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Page, D::Error> {
+        deserializer.deserialize_any(Lenient(self))
+    }
+}
+
+impl<'de> Read<'de> for PageSeed<'_> {
+    type Output = Page;
+
+    fn other(self, what: &'static str) -> Page {
+        Page::wrong(format!("the answer is {what}: expected an object"))
+    }
+
+    fn map<A: MapAccess<'de>>(self, mut map: A) -> Result<Page, A::Error> {
+        let mut page = Page::default();
+        let (mut cursor, mut clusters) = (false, false);
+        while let Some(key) = map.next_key::<String>()? {
+            let given = match key.as_str() {
+                "cursor" => std::mem::replace(&mut cursor, true),
+                "clusters" => std::mem::replace(&mut clusters, true),
+                _ => false,
+            };
+            let wrong = match key.as_str() {
+                "cursor" if !given => {
+                    let found = map.next_value_seed(CursorSeed)?;
+                    page.cursor = found.cursor;
+                    found.wrong
+                }
+                "clusters" if !given => map.next_value_seed(ClustersSeed(&mut *self.0))?,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    given.then(|| format!("{key} is given twice"))
+                }
+            };
+            if wrong.is_some() {
+                // What follows does not matter, but must be read to its end for the parser to be content.
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                return Ok(Page { cursor: None, wrong });
+            }
+        }
+        Ok(if clusters {
+            page
+        } else {
+            Page::wrong("the answer has no clusters: expected a list, which may be empty")
+        })
+    }
+}
+
+struct CursorSeed;
+
+impl<'de> DeserializeSeed<'de> for CursorSeed {
+    type Value = Page;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Page, D::Error> {
+        deserializer.deserialize_any(Lenient(self))
+    }
+}
+
+impl Read<'_> for CursorSeed {
+    type Output = Page;
+
+    fn other(self, what: &'static str) -> Page {
+        match what {
+            "null" => Page::default(),
+            what => Page::wrong(format!("the cursor is {what}: expected text or null")),
+        }
+    }
+
+    fn text(self, text: &str) -> Page {
+        if text.len() > MAX_CURSOR {
+            return Page::wrong(format!("the cursor has more than {MAX_CURSOR} bytes"));
+        }
+        Page { cursor: Some(text.into()), wrong: None }
+    }
+}
+
+/// Reads the records into the collector; `Some` says why it is no list of them.
+struct ClustersSeed<'a>(&'a mut Collector);
+
+impl<'de> DeserializeSeed<'de> for ClustersSeed<'_> {
+    type Value = Option<String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(Lenient(self))
+    }
+}
+
+impl<'de> Read<'de> for ClustersSeed<'_> {
+    type Output = Option<String>;
+
+    fn other(self, what: &'static str) -> Option<String> {
+        Some(format!("clusters is {what}: expected a list"))
+    }
+
+    fn list<A: SeqAccess<'de>>(self, mut list: A) -> Result<Option<String>, A::Error> {
+        let collector = self.0;
+        loop {
+            let mut too_many_nodes = false;
+            let seed = RecordSeed { nodes: collector.limits.nodes, too_many_nodes: &mut too_many_nodes };
+            let record = list.next_element_seed(seed);
+            let failure = match record {
+                Ok(None) => return Ok(None),
+                Ok(Some(record)) if collector.records < collector.limits.clusters => {
+                    collector.records += 1;
+                    match collector.add(record) {
+                        Ok(()) => continue,
+                        Err(failure) => failure,
+                    }
+                }
+                Ok(Some(_)) => {
+                    let most = collector.limits.clusters;
+                    Failure::Limit { limit: "clusters", what: "records of clusters", most }
+                }
+                Err(_) if too_many_nodes => collector.too_many_nodes(),
+                Err(error) => return Err(error),
+            };
+            collector.stopped = Some(failure);
+            return Err(A::Error::custom("a limit is reached"));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "answer_tests.rs"]
+mod tests;

@@ -1,0 +1,182 @@
+//! The nodes of a record, read leniently: an entry is a URL or an object, or the reason why it is neither.
+
+use std::collections::BTreeMap;
+
+use replicante_model::record::NodeId;
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess};
+
+use crate::address::normalise;
+use crate::lenient::{Lenient, Read, Text};
+
+/// The longest identity of a node, in bytes: the `node_id` that discovery gave, or the URL in its place.
+pub const MAX_NODE_ID: usize = 256;
+/// Adds a node. Where its id has another address already, the one that sorts first stays, so that the outcome does
+/// not depend on the order of the answer; `false` then.
+pub(crate) fn add_node(nodes: &mut BTreeMap<NodeId, String>, id: NodeId, address: String) -> bool {
+    match nodes.get_mut(&id) {
+        None => {
+            nodes.insert(id, address);
+            true
+        }
+        Some(known) if *known == address => true,
+        Some(known) => {
+            if address < *known {
+                *known = address;
+            }
+            false
+        }
+    }
+}
+
+/// The one of both that sorts first.
+pub(crate) fn first(known: Option<NodeId>, other: NodeId) -> Option<NodeId> {
+    Some(known.map_or_else(|| other.clone(), |known| known.min(other.clone())))
+}
+
+/// What the nodes of a record come to.
+#[derive(Default)]
+pub(crate) struct RawNodes {
+    given: bool,
+    nodes: BTreeMap<NodeId, String>,
+    ambiguous: Option<NodeId>,
+    /// The reason that sorts first of those that the nodes gave, for the same reason in any order.
+    wrong: Option<String>,
+}
+
+impl RawNodes {
+    /// The nodes, and the one that was given with several addresses.
+    pub fn checked(self) -> Result<(BTreeMap<NodeId, String>, Option<NodeId>), String> {
+        match self.wrong {
+            Some(wrong) => Err(wrong),
+            None if !self.given => Err("no nodes".into()),
+            None => Ok((self.nodes, self.ambiguous)),
+        }
+    }
+
+    fn refuse(&mut self, reason: String) {
+        if self.wrong.as_ref().is_none_or(|wrong| reason < *wrong) {
+            self.wrong = Some(reason);
+        }
+    }
+
+    fn add(&mut self, node: RawNode) {
+        match node.checked() {
+            Err(reason) => self.refuse(reason),
+            Ok((id, address)) => {
+                if !add_node(&mut self.nodes, id.clone(), address) {
+                    self.ambiguous = first(self.ambiguous.take(), id);
+                }
+            }
+        }
+    }
+}
+
+/// An entry of `nodes` as it was sent.
+#[derive(Default)]
+struct RawNode {
+    node_id: Text,
+    agent_address: Text,
+    wrong: Option<String>,
+}
+
+impl RawNode {
+    fn checked(self) -> Result<(NodeId, String), String> {
+        if let Some(wrong) = self.wrong {
+            return Err(wrong);
+        }
+        let address = self.agent_address.required("agent_address")?;
+        let address = normalise(&address).map_err(|error| error.to_string())?;
+        if let Text::Given(id) = &self.node_id
+            && id.trim().is_empty()
+        {
+            return Err("a node_id is empty".into());
+        }
+        let id = self.node_id.optional("node_id")?.unwrap_or_else(|| address.clone());
+        if id.len() > MAX_NODE_ID {
+            return Err(format!("the identity of a node has more than {MAX_NODE_ID} bytes"));
+        }
+        Ok((id, address))
+    }
+}
+
+/// Reads the nodes of one record. `Err` is malformed text, or what `too_many` was set for.
+pub(crate) struct NodesSeed<'a> {
+    /// The most nodes.
+    pub most: u64,
+    /// Set when there are more.
+    pub too_many: &'a mut bool,
+}
+
+impl<'de> DeserializeSeed<'de> for NodesSeed<'_> {
+    type Value = RawNodes;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<RawNodes, D::Error> {
+        deserializer.deserialize_any(Lenient(self))
+    }
+}
+
+impl<'de> Read<'de> for NodesSeed<'_> {
+    type Output = RawNodes;
+
+    fn other(self, what: &'static str) -> RawNodes {
+        let mut nodes = RawNodes { given: what != "null", ..RawNodes::default() };
+        if nodes.given {
+            nodes.refuse(format!("nodes is {what}: expected a list"));
+        }
+        nodes
+    }
+
+    fn list<A: SeqAccess<'de>>(self, mut list: A) -> Result<RawNodes, A::Error> {
+        let mut nodes = RawNodes { given: true, ..RawNodes::default() };
+        let mut count = 0;
+        while let Some(node) = list.next_element()? {
+            count += 1;
+            if count > self.most {
+                *self.too_many = true;
+                return Err(A::Error::custom("too many nodes"));
+            }
+            nodes.add(node);
+        }
+        Ok(nodes)
+    }
+}
+
+struct ReadNode;
+
+impl<'de> Deserialize<'de> for RawNode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Lenient(ReadNode))
+    }
+}
+
+impl<'de> Read<'de> for ReadNode {
+    type Output = RawNode;
+
+    fn other(self, what: &'static str) -> RawNode {
+        let wrong = Some(format!("a node is {what}: expected a URL or an object"));
+        RawNode { wrong, ..RawNode::default() }
+    }
+
+    fn text(self, text: &str) -> RawNode {
+        RawNode { agent_address: Text::Given(text.into()), ..RawNode::default() }
+    }
+
+    fn map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawNode, A::Error> {
+        let (mut node_id, mut agent_address, mut wrong) = (None, None, None);
+        while let Some(key) = map.next_key::<String>()? {
+            let repeated = match key.as_str() {
+                "node_id" => node_id.replace(map.next_value()?).is_some(),
+                "agent_address" => agent_address.replace(map.next_value()?).is_some(),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    false
+                }
+            };
+            if repeated {
+                wrong = Some(format!("{key} of a node is given twice"));
+            }
+        }
+        let (node_id, agent_address) = (node_id.unwrap_or_default(), agent_address.unwrap_or_default());
+        Ok(RawNode { node_id, agent_address, wrong })
+    }
+}

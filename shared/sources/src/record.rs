@@ -1,0 +1,113 @@
+//! One record of an answer, read leniently: whatever it holds, it is either a cluster or the reason why not.
+//!
+//! Nothing here fails but malformed text and too many nodes. The record is read in one pass and never kept as a tree:
+//! a hostile answer costs no more memory than its bytes.
+
+use replicante_model::name::check_id;
+use replicante_model::observation::{MAX_REASON, MAX_TEXT, cut};
+use replicante_model::record::{ClusterRecord, NodeId, RejectedRecord};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess};
+
+use crate::lenient::{Lenient, Read, Text};
+use crate::node::{NodesSeed, RawNodes};
+
+/// How much of an id names a rejected record, in characters.
+const MAX_SHOWN_ID: usize = 160;
+
+/// A record as it was sent.
+pub(crate) struct RawRecord {
+    cluster_id: Text,
+    display_name: Text,
+    nodes: RawNodes,
+    /// What is wrong with the record as a whole.
+    wrong: Option<String>,
+}
+
+/// A cluster, and the node in it that was given with several addresses: of several such nodes the one that sorts
+/// first, since one is enough to look into.
+pub(crate) struct Accepted {
+    pub record: ClusterRecord,
+    pub ambiguous: Option<NodeId>,
+}
+
+impl RawRecord {
+    /// Checks the record; `place` names it when it has no id.
+    pub fn check(self, place: impl FnOnce() -> String) -> Result<Accepted, RejectedRecord> {
+        let name = match &self.cluster_id {
+            Text::Given(id) if !id.trim().is_empty() => id.chars().take(MAX_SHOWN_ID).collect(),
+            _ => place(),
+        };
+        self.checked().map_err(|reason| RejectedRecord { record: name, reason: short(&reason) })
+    }
+
+    fn checked(self) -> Result<Accepted, String> {
+        if let Some(wrong) = self.wrong {
+            return Err(wrong);
+        }
+        let cluster_id = self.cluster_id.required("cluster_id")?;
+        check_id(&cluster_id).map_err(|error| error.to_string())?;
+        let display_name = self.display_name.optional("display_name")?;
+        let display_name = display_name.map(|name| cut(&name, MAX_TEXT).into());
+        let (nodes, ambiguous) = self.nodes.checked()?;
+        Ok(Accepted { record: ClusterRecord { cluster_id, display_name, nodes }, ambiguous })
+    }
+}
+
+/// Cuts a reason to what is stored.
+fn short(reason: &str) -> String {
+    reason.chars().take(MAX_REASON).collect()
+}
+
+/// Reads one record. `Err` is malformed text, or what [`too_many_nodes`](RecordSeed::too_many_nodes) was set for.
+pub(crate) struct RecordSeed<'a> {
+    /// The most nodes.
+    pub nodes: u64,
+    /// Set when there are more.
+    pub too_many_nodes: &'a mut bool,
+}
+
+impl<'de> DeserializeSeed<'de> for RecordSeed<'_> {
+    type Value = RawRecord;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<RawRecord, D::Error> {
+        deserializer.deserialize_any(Lenient(self))
+    }
+}
+
+impl<'de> Read<'de> for RecordSeed<'_> {
+    type Output = RawRecord;
+
+    fn other(self, what: &'static str) -> RawRecord {
+        let wrong = Some(format!("the record is {what}: expected an object"));
+        RawRecord {
+            cluster_id: Text::Missing,
+            display_name: Text::Missing,
+            nodes: RawNodes::default(),
+            wrong,
+        }
+    }
+
+    fn map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawRecord, A::Error> {
+        let (mut cluster_id, mut display_name, mut nodes) = (None, None, None);
+        let mut wrong = None;
+        while let Some(key) = map.next_key::<String>()? {
+            let repeated = match key.as_str() {
+                "cluster_id" => cluster_id.replace(map.next_value()?).is_some(),
+                "display_name" => display_name.replace(map.next_value()?).is_some(),
+                "nodes" => {
+                    let seed = NodesSeed { most: self.nodes, too_many: &mut *self.too_many_nodes };
+                    nodes.replace(map.next_value_seed(seed)?).is_some()
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    false
+                }
+            };
+            if repeated {
+                wrong = Some(format!("{key} is given twice"));
+            }
+        }
+        let (cluster_id, display_name) = (cluster_id.unwrap_or_default(), display_name.unwrap_or_default());
+        Ok(RawRecord { cluster_id, display_name, nodes: nodes.unwrap_or_default(), wrong })
+    }
+}

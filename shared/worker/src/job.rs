@@ -1,0 +1,131 @@
+//! A job: what a kind of record brings along.
+
+use std::future::Future;
+
+use replicante_aws::{AwsError, Table};
+use replicante_model::Timestamp;
+use replicante_model::event::{Sealed, Sealer};
+use replicante_model::summary::Summary;
+use replicante_protocol::head::Head;
+use replicante_protocol::task::Task;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+/// What a job may know of the task it works for.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The task.
+    pub task: &'a Task,
+    /// The head as the claim returned it.
+    pub head: &'a Head,
+    /// The `source` of the deployment's events.
+    pub source: &'a str,
+    /// The last committed sequence: events go on from it.
+    pub sequence: u64,
+    /// When the task began. Everything that it decides is decided for this time.
+    pub now: Timestamp,
+    /// When gathering must end, so that there is time left to store and publish.
+    pub gather_until: Instant,
+    /// The table, metered for this task.
+    pub table: &'a Table,
+}
+
+impl Context<'_> {
+    /// A sealer for the events of the task, observed at `now`.
+    pub fn sealer(&self) -> Sealer<'_> {
+        Sealer {
+            source: self.source,
+            record: &self.head.record,
+            epoch: self.head.epoch,
+            sequence: self.sequence,
+            time: self.now,
+            cause: self.task.cause,
+            actor: self.task.actor.as_deref(),
+        }
+    }
+}
+
+/// What came of a job's work.
+#[derive(Debug)]
+pub struct Worked<S> {
+    /// The new state.
+    pub state: S,
+    /// Its events.
+    pub events: Vec<Sealed>,
+    /// What else its commit delivers, each one line of JSON.
+    pub items: Vec<Vec<u8>>,
+    /// Whether there is anything to store.
+    pub store: bool,
+    /// Whether more is to come than one commit takes.
+    pub more: bool,
+    /// What a list shows.
+    pub summary: Summary,
+}
+
+/// Work that failed: nothing is committed, and the task is reported as failed.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+    /// A call to AWS failed.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    /// An event is larger than the stream takes.
+    #[error(transparent)]
+    TooLarge(#[from] replicante_model::event::TooLarge),
+    /// Something that the record needs is not as expected.
+    #[error("{0}")]
+    Input(String),
+}
+
+/// What came of delivering one item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// It is delivered.
+    Done,
+    /// Another owns what it is about.
+    Contested {
+        /// What it is about.
+        id: String,
+        /// Who owns it.
+        owner: String,
+    },
+    /// A later claim delivered it: someone else took over.
+    TakenOver,
+}
+
+/// A kind of record: its state and its work.
+pub trait Job: Sync {
+    /// The record's state, as it is stored.
+    type State: Default + Clone + Serialize + DeserializeOwned + Send + Sync;
+
+    /// Fetches the source or polls the agents, and decides the new state and its events.
+    ///
+    /// # Errors
+    /// Whatever keeps it from an answer that can be committed.
+    fn work(
+        &self,
+        context: &Context<'_>,
+        state: Self::State,
+    ) -> impl Future<Output = Result<Worked<Self::State>, WorkError>> + Send;
+
+    /// Takes note of items that were refused because others own what they are about: pure, no I/O.
+    ///
+    /// # Errors
+    /// As [`Job::work`].
+    fn contested(
+        &self,
+        context: &Context<'_>,
+        state: Self::State,
+        contested: &[(String, String)],
+    ) -> Result<Worked<Self::State>, WorkError>;
+
+    /// Delivers one item of a commit. It may be delivered again, by this claim or a later one.
+    ///
+    /// # Errors
+    /// When the call failed: the whole delivery is then done again.
+    fn deliver(
+        &self,
+        context: &Context<'_>,
+        item: &[u8],
+    ) -> impl Future<Output = Result<Delivered, AwsError>> + Send;
+}
