@@ -5,7 +5,9 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use replicante_model::RecordName;
-use replicante_protocol::slot::{Body, FORMAT, Part, Slot, chunks};
+use replicante_protocol::head::Head;
+use replicante_protocol::slot::{Body, FORMAT, Part, Slot, chunks, decode_state};
+use serde::de::DeserializeOwned;
 
 use crate::error::{AwsError, FenceError};
 use crate::expression::{number, text};
@@ -14,8 +16,41 @@ use crate::table::{Table, body_partition};
 
 /// Chunks that are read or written at once.
 const AT_ONCE: usize = 4;
+/// How often a look is repeated when commits come between its reads.
+const LOOKS: usize = 5;
 
 impl Table {
+    /// Reads a record as it stands: its head and its state. `None` when there is no such record; the state is
+    /// absent before the first commit. For those who look, not for workers: it takes no lease.
+    ///
+    /// # Errors
+    /// When the table can't be read, or the state can't be decoded.
+    pub async fn look<S: DeserializeOwned>(
+        &self,
+        record: &RecordName,
+    ) -> Result<Option<(Head, Option<S>)>, AwsError> {
+        let mut seen = None;
+        for _ in 0..LOOKS {
+            let Some(head) = self.head(record).await? else { return Ok(None) };
+            let Some(body) = head.body else { return Ok(Some((head, None))) };
+            match self.load(record, &body, Part::State).await {
+                Ok(bytes) => {
+                    let state = decode_state(body.format, &bytes)
+                        .map_err(|source| AwsError::Slot { record: record.key(), source })?;
+                    return Ok(Some((head, Some(state))));
+                }
+                // A commit came between the two reads; its slot was written over.
+                Err(LoadError::Mismatch(chunk)) => seen = Some(chunk),
+                Err(LoadError::Aws(error)) => return Err(error),
+            }
+        }
+        let chunk = seen.unwrap_or_default();
+        Err(AwsError::stored(
+            format!("the state of {record}"),
+            format!("chunk {chunk} does not fit the head"),
+        ))
+    }
+
     /// Reads the chunks of a state or an outbox, strongly consistent, and checks that each carries the fence
     /// that the head names.
     ///

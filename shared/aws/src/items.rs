@@ -92,10 +92,32 @@ pub struct ObjectWrite {
     pub name: String,
     /// Its JSON.
     pub json: String,
-    /// How often its record is due.
-    pub interval: Duration,
+    /// How often its record is due. `None`: as its discovery says.
+    pub interval: Option<Duration>,
     /// Whether its record is scheduled.
     pub enabled: bool,
+}
+
+impl From<&replicante_objects::Object> for ObjectWrite {
+    fn from(object: &replicante_objects::Object) -> Self {
+        let metadata = object.metadata();
+        let (kind, interval, enabled) = match object {
+            replicante_objects::Object::Discovery(discovery) => {
+                (ObjectKind::Discovery, Some(discovery.spec.interval), discovery.spec.enabled)
+            }
+            replicante_objects::Object::Cluster(cluster) => {
+                (ObjectKind::Cluster, cluster.spec.interval, cluster.spec.enabled)
+            }
+        };
+        ObjectWrite {
+            kind,
+            namespace: metadata.namespace.clone(),
+            name: metadata.name.clone(),
+            json: object.to_json(),
+            interval,
+            enabled,
+        }
+    }
 }
 
 impl Table {
@@ -195,7 +217,8 @@ impl Table {
                 let known = self.object(write.kind, &write.namespace, &write.name).await?;
                 let head = self.head(&record).await?;
                 items.push(self.object_put(write, &record, known.map(|object| object.version))?);
-                items.extend(self.head_write(write, record, head.is_some(), now)?);
+                let interval = self.interval_of(write, &record, head.as_ref()).await?;
+                items.extend(self.head_write(write, record, interval, head.is_some(), now)?);
             }
             let sent = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
             sent.map_err(|error| {
@@ -211,6 +234,23 @@ impl Table {
             })?;
         }
         Ok(())
+    }
+
+    /// How often a record is due: the object's word, else its discovery's.
+    async fn interval_of(
+        &self,
+        write: &ObjectWrite,
+        record: &RecordName,
+        head: Option<&Head>,
+    ) -> Result<Duration, AwsError> {
+        match (write.interval, head) {
+            (Some(interval), _) => Ok(interval),
+            (None, None) => Ok(Duration::ZERO),
+            (None, Some(head)) => {
+                let item = self.discovery_item(record).await?;
+                Ok(item.map_or(head.interval, |item| item.refresh_interval))
+            }
+        }
     }
 
     fn object_put(
@@ -240,6 +280,7 @@ impl Table {
         &self,
         write: &ObjectWrite,
         record: RecordName,
+        interval: Duration,
         exists: bool,
         now: Timestamp,
     ) -> Result<Option<TransactWriteItem>, AwsError> {
@@ -247,7 +288,7 @@ impl Table {
         if exists {
             let mut update = Expression::default();
             update
-                .set("interval", number(millis(write.interval)))
+                .set("interval", number(millis(interval)))
                 .set("enabled", flag(write.enabled))
                 .set("due", time(now))
                 .add("wanted", 1)
@@ -267,7 +308,7 @@ impl Table {
             // The object waits for the discovery that finds its cluster.
             return Ok(None);
         }
-        let head = Head::new(record, write.interval, write.enabled, now);
+        let head = Head::new(record, interval, write.enabled, now);
         let put = Put::builder()
             .table_name(&*self.name)
             .set_item(Some(to_item(&head)))
