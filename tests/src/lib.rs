@@ -1,1 +1,7 @@
-//! TBD.
+//! The harness of the end-to-end tests: a fleet, the embedded services and the functions, driven step by step.
+
+mod history;
+mod system;
+
+pub use history::{Checked, History};
+pub use system::System;
