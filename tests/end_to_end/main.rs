@@ -1,3 +1,11 @@
 //! End-to-end tests: real SDK calls over HTTP to the embedded services, real agents over HTTP.
 
+mod agents;
+mod cost;
+mod discoveries;
+mod duplicates;
 mod history;
+mod kills;
+mod restart;
+mod running;
+mod size;

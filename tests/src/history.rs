@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use replicante_model::Timestamp;
 use replicante_model::change::Change;
 use replicante_model::event::Event;
 use replicante_model::fold::Fold;
 use replicante_model::reader::{Reader, Verdict};
 use replicante_model::view::ClusterView;
-use replicante_model::Timestamp;
 
 /// All records of a stream, in the order in which they stand in it.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +68,8 @@ impl History {
         if !reader.waiting().is_empty() {
             return Err(format!("numbers that never came: {:?}", reader.waiting()));
         }
-        checked.views = folds.into_iter().filter_map(|(key, fold)| fold.view.map(|view| (key, view))).collect();
+        checked.views =
+            folds.into_iter().filter_map(|(key, fold)| fold.view.map(|view| (key, view))).collect();
         Ok(checked)
     }
 }

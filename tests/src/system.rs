@@ -56,7 +56,8 @@ impl System {
     pub async fn start_on(data: Option<&Path>, mut fleet: FleetConfig) -> Result<Self, Failure> {
         fleet.world = WorldConfig { clusters: 0, ..fleet.world };
         let fleet = Fleet::start(fleet).await?;
-        let local = Local::start(&LocalConfig { data: data.map(Path::to_owned), ..LocalConfig::default() }).await?;
+        let local =
+            Local::start(&LocalConfig { data: data.map(Path::to_owned), ..LocalConfig::default() }).await?;
         let reports = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let observer = {
             let reports = std::sync::Arc::clone(&reports);
@@ -91,10 +92,10 @@ impl System {
     /// # Errors
     /// When they are refused.
     pub async fn apply(&self, yaml: &str) -> Result<(), Failure> {
-        let objects = replicante_objects::parse("test.yaml", yaml, Duration::from_secs(1)).map_err(|errors| {
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-        })?;
-        let writes: Vec<ObjectWrite> = objects.iter().map(|object| ObjectWrite::from(&object.value)).collect();
+        let objects = replicante_objects::parse("test.yaml", yaml, Duration::from_secs(1))
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+        let writes: Vec<ObjectWrite> =
+            objects.iter().map(|object| ObjectWrite::from(&object.value)).collect();
         self.table.apply(&writes, Timestamp::now()).await?;
         Ok(())
     }
@@ -230,7 +231,9 @@ impl System {
             let record = RecordName::parse_key(key)?;
             let stored = self.view(&record.id).await?;
             if stored != *folded {
-                return Err(format!("{key}: the stream folds to\n{folded:#?}\nand stored is\n{stored:#?}").into());
+                return Err(
+                    format!("{key}: the stream folds to\n{folded:#?}\nand stored is\n{stored:#?}").into()
+                );
             }
         }
         Ok(checked)

@@ -286,3 +286,15 @@ impl Table {
         }
     }
 }
+
+/// The size of a head as DynamoDB counts it: names and values in UTF-8, numbers by their digits.
+///
+/// Source: the developer guide, "DynamoDB item sizes and formats".
+pub fn head_size(head: &Head) -> usize {
+    let value = |value: &AttributeValue| match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::N(digits) => digits.len().div_ceil(2) + 1,
+        _ => 1,
+    };
+    to_item(head).iter().map(|(name, attribute)| name.len() + value(attribute)).sum()
+}

@@ -19,6 +19,7 @@ mod table;
 pub use clients::{Clients, Endpoints};
 pub use error::{AwsError, FenceError};
 pub use guarded::{ClaimError, LoadError};
+pub use heads::head_size;
 pub use items::{DiscoveryItem, ItemWrite, Object, ObjectKind, ObjectWrite};
 pub use meter::{Cost, Meter};
 pub use queue::{Message, Queue, Sent};

@@ -37,7 +37,7 @@ struct InfoDatastore<'a> {
     cluster_display_name: Option<&'a str>,
     cluster_id: &'a str,
     kind: &'a str,
-    node_id: String,
+    node_id: &'a str,
     version: &'a str,
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn answer(place: &Place<'_>, endpoint: Endpoint) -> Answer {
                     cluster_display_name: place.cluster.display_name.as_deref(),
                     cluster_id: place.cluster_id(),
                     kind: place.cluster.kind.store_name(),
-                    node_id: place.node.number.to_string(),
+                    node_id: place.node_id,
                     version: &place.node.store_version,
                 },
             )

@@ -1,0 +1,153 @@
+//! Sources that misbehave, records that are bad, and discoveries that contradict each other.
+
+use replicante_fleet::{Change, DiscoveryFault, Kind};
+use replicante_model::RecordName;
+use replicante_model::summary::Summary;
+use replicante_tests::System;
+
+async fn system() -> System {
+    let system = System::start().await.unwrap();
+    for n in 0..3 {
+        system.add_cluster(&format!("zk-{n}"), Kind::Zookeeper, 1).unwrap();
+    }
+    let limits = "      limits: { pages: 5, bytes: 1MiB }\n".trim_start();
+    system.apply_discovery("").await.unwrap();
+    let yaml = format!(
+        "apiVersion: replicante.io/v0\nkind: Discovery\nmetadata: {{ name: fleet }}\nspec:\n  interval: 5s\n  \
+         refresh: {{ interval: 5s }}\n  source:\n    http:\n      url: \"{}\"\n      timeout: 1s\n      {limits}",
+        system.fleet.discovery_url()
+    );
+    system.apply(&yaml).await.unwrap();
+    system.discover().await;
+    system
+}
+
+fn told(checked: &replicante_tests::Checked) -> Vec<String> {
+    checked.told("discovery/default/fleet")
+}
+
+async fn reason(system: &System) -> Option<String> {
+    let head = system.head(&RecordName::discovery("default", "fleet")).await.unwrap();
+    Summary::parse(head.summary.as_deref()).reason
+}
+
+#[tokio::test]
+async fn whatever_a_source_answers_the_last_good_answer_stands() {
+    let system = system().await;
+    let good = system.discovery_state().await.unwrap().clusters;
+    assert_eq!(good.len(), 3);
+    let faults = [
+        (DiscoveryFault::Close, "closed"),
+        (DiscoveryFault::Down, "500"),
+        (DiscoveryFault::Html, "content type"),
+        (DiscoveryFault::EmptyObject, "clusters"),
+        (DiscoveryFault::EndlessCursor, "5 pages"),
+        (DiscoveryFault::RepeatedCursor, "cursor"),
+        (DiscoveryFault::Huge(40 * 1024 * 1024), "1 MiB"),
+        (DiscoveryFault::Redirect, "30"),
+        (DiscoveryFault::WrongContentType, "content type"),
+        (DiscoveryFault::Hang, "timeout"),
+    ];
+    let mut runs = 0;
+    for (fault, expected) in faults {
+        system.fleet.apply(Change::discovery(Some(fault.clone()))).unwrap();
+        for _ in 0..2 {
+            assert!(system.discover().await.batch_item_failures.is_empty(), "the run itself is over");
+        }
+        let reason = reason(&system).await.unwrap_or_default();
+        assert!(reason.to_lowercase().contains(&expected.to_lowercase()), "{fault:?}: {reason}");
+        println!("{fault:?}: {reason}");
+        assert_eq!(system.discovery_state().await.unwrap().clusters, good, "{fault:?}");
+        system.fleet.apply(Change::discovery(None)).unwrap();
+        system.discover().await;
+        runs += 1;
+        let told = told(&system.check().await.unwrap());
+        assert_eq!(told.len(), 2 * runs, "one failed and one recovered for each row: {told:?}");
+        assert_eq!(told[told.len() - 2..], ["discovery.failed", "discovery.recovered"]);
+    }
+}
+
+#[tokio::test]
+async fn one_bad_record_is_set_aside_and_reported_and_the_others_count() {
+    let system = system().await;
+    system.fleet.apply(Change::discovery(Some(DiscoveryFault::BadRecord))).unwrap();
+    system.add_cluster("zk-9", Kind::Zookeeper, 1).unwrap();
+    system.discover().await;
+    system.discover().await;
+    let state = system.discovery_state().await.unwrap();
+    assert_eq!(state.clusters.len(), 4);
+    assert_eq!(state.rejected.len(), 1);
+    system.fleet.apply(Change::discovery(None)).unwrap();
+    system.discover().await;
+    let expected = ["discovery.record_rejected", "discovery.record_accepted"];
+    assert_eq!(told(&system.check().await.unwrap()), expected);
+}
+
+#[tokio::test]
+async fn a_source_that_forgets_everything_removes_nothing() {
+    let system = system().await;
+    for n in 0..3 {
+        system.refresh(&format!("zk-{n}")).await;
+    }
+    system.fleet.apply(Change::discovery(Some(DiscoveryFault::Forgets))).unwrap();
+    for _ in 0..3 {
+        system.discover().await;
+    }
+    let state = system.discovery_state().await.unwrap();
+    assert!(state.clusters.values().all(|known| known.missing_since.is_some() && known.missing_answers == 3));
+    let item = system.table.discovery_item(&RecordName::cluster("default", "zk-0")).await.unwrap().unwrap();
+    assert!(item.missing_since.is_some(), "tracked in the item too");
+    assert_eq!(item.record.nodes.len(), 1, "with what is known of it");
+}
+
+#[tokio::test]
+async fn the_first_discovery_owns_a_cluster_and_the_second_is_reported() {
+    let system = system().await;
+    let file = tempfile::NamedTempFile::with_suffix(".json").unwrap();
+    let write = |ids: &[&str]| {
+        let clusters: Vec<_> = ids
+            .iter()
+            .map(|id| serde_json::json!({ "cluster_id": id, "nodes": ["http://127.0.0.1:9"] }))
+            .collect();
+        std::fs::write(file.path(), serde_json::json!({ "clusters": clusters }).to_string()).unwrap();
+    };
+    write(&["zk-1", "other"]);
+    let yaml = format!(
+        "apiVersion: replicante.io/v0\nkind: Discovery\nmetadata: {{ name: second }}\nspec:\n  interval: 5s\n  \
+         refresh: {{ interval: 5s }}\n  source:\n    file: {{ path: \"{}\" }}\n",
+        file.path().display()
+    );
+    system.apply(&yaml).await.unwrap();
+    let second = RecordName::discovery("default", "second");
+    let run = async || {
+        let task = replicante_protocol::task::Task::manual(second.clone(), "test");
+        assert!(system.run_discovery(task).await.batch_item_failures.is_empty());
+        system.check().await.unwrap().told("discovery/default/second")
+    };
+    assert_eq!(run().await, ["discovery.conflict"], "found when its item was refused, told in the same task");
+    assert_eq!(run().await.len(), 1, "told once");
+    let item = system.table.discovery_item(&RecordName::cluster("default", "zk-1")).await.unwrap().unwrap();
+    assert_eq!(item.discovery, "fleet");
+    assert!(!system.head(&second).await.unwrap().owed);
+    write(&["other"]);
+    assert_eq!(run().await, ["discovery.conflict", "discovery.conflict_resolved"]);
+}
+
+#[tokio::test]
+async fn a_cluster_object_overrides_what_the_discovery_says() {
+    let system = system().await;
+    let record = RecordName::cluster("default", "zk-1");
+    let apply = async |spec: &str| {
+        let yaml = format!(
+            "apiVersion: replicante.io/v0\nkind: Cluster\nmetadata: {{ name: zk-1 }}\nspec: {spec}\n"
+        );
+        system.apply(&yaml).await.unwrap();
+        let head = system.head(&record).await.unwrap();
+        (head.interval.as_secs(), head.enabled)
+    };
+    assert_eq!(apply("{ interval: 30m }").await, (1800, true));
+    system.fleet.apply(Change::AddNode { cluster: "zk-1".into() }).unwrap();
+    system.discover().await;
+    assert_eq!(system.head(&record).await.unwrap().interval.as_secs(), 1800, "the discovery keeps to it");
+    assert_eq!(apply("{ enabled: false }").await, (5, false));
+}

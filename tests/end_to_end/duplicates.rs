@@ -1,0 +1,71 @@
+//! Tasks that come twice, late, or while another works.
+
+use std::time::Duration;
+
+use replicante_fleet::Kind;
+use replicante_model::{RecordName, Timestamp};
+use replicante_protocol::machine::Outcome;
+use replicante_protocol::task::Task;
+use replicante_tests::System;
+
+async fn system() -> (System, RecordName) {
+    let system = System::start().await.unwrap();
+    system.add_cluster("zk", Kind::Zookeeper, 3).unwrap();
+    system.apply_discovery("").await.unwrap();
+    system.discover().await;
+    system.reports();
+    (system, RecordName::cluster("default", "zk"))
+}
+
+fn outcomes(system: &System) -> Vec<Outcome> {
+    system.reports().iter().map(|report| report.outcome).collect()
+}
+
+#[tokio::test]
+async fn a_task_that_was_done_is_a_duplicate_and_an_older_one_too() {
+    let (system, record) = system().await;
+    let now = Timestamp::now();
+    let task = Task::scheduled(record.clone(), now);
+    system.run_refresh(task.clone()).await;
+    system.run_refresh(task).await;
+    system.run_refresh(Task::scheduled(record.clone(), now.minus(Duration::from_secs(60)))).await;
+    system.run_refresh(Task::scheduled(record.clone(), now.plus(Duration::from_millis(1)))).await;
+    let expected = [Outcome::Changed, Outcome::Duplicate, Outcome::Duplicate, Outcome::Unchanged];
+    assert_eq!(outcomes(&system), expected);
+    assert_eq!(system.head(&record).await.unwrap().done_due, now.plus(Duration::from_millis(1)));
+}
+
+#[tokio::test]
+async fn a_task_that_finds_another_at_work_is_discarded_and_counts_as_done() {
+    let (system, record) = system().await;
+    // A worker that claimed and was killed holds its lease.
+    while system.head(&record).await.unwrap().lease_until == Timestamp::ZERO {
+        System::killed_after(8, system.refresh("zk")).await;
+    }
+    system.reports();
+    let stamp = Timestamp::now();
+    assert!(system.run_refresh(Task::scheduled(record.clone(), stamp)).await.batch_item_failures.is_empty());
+    assert!(system.refresh("zk").await.batch_item_failures.is_empty());
+    assert_eq!(outcomes(&system), [Outcome::Discarded, Outcome::Discarded]);
+    assert_eq!(system.head(&record).await.unwrap().done_due, stamp, "raised by the scheduled one alone");
+}
+
+#[tokio::test]
+async fn one_batch_with_one_record_twice_works_on_it_once_at_a_time() {
+    let (system, record) = system().await;
+    let now = Timestamp::now();
+    let tasks: Vec<Task> =
+        (0..5).map(|n| Task::scheduled(record.clone(), now.plus(Duration::from_millis(n)))).collect();
+    assert!(system.run_refreshes(&tasks).await.batch_item_failures.is_empty());
+    let outcomes = outcomes(&system);
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == Outcome::Changed).count(), 1, "{outcomes:?}");
+    assert!(outcomes.contains(&Outcome::Discarded), "{outcomes:?}");
+    system.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_task_for_a_record_that_is_gone_is_acknowledged() {
+    let (system, _) = system().await;
+    assert!(system.refresh("nobody").await.batch_item_failures.is_empty());
+    assert_eq!(outcomes(&system), [Outcome::Gone]);
+}
