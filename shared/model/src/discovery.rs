@@ -171,10 +171,20 @@ pub fn answered(
         state.clusters.insert(id.clone(), known);
     }
 
-    let missing: Vec<String> =
-        state.clusters.keys().filter(|id| !answer.clusters.contains_key(*id)).cloned().collect();
+    // A cluster whose record was set aside is reported, if badly: its last good record stands.
+    let set_aside = |id: &str| answer.rejected.iter().any(|rejected| rejected.record == id);
+    let missing: Vec<String> = state
+        .clusters
+        .keys()
+        .filter(|id| !answer.clusters.contains_key(*id) && !set_aside(id))
+        .cloned()
+        .collect();
     for id in missing {
         let Some(known) = state.clusters.get_mut(&id) else { continue };
+        if known.owner.is_some() && changes.len() >= MAX_CHANGES {
+            more = true;
+            break;
+        }
         if let Some(owner) = known.owner.take() {
             // Another discovery's cluster that this one no longer reports is not this one's to track.
             changes.push(resolved(&id, &owner));
@@ -329,6 +339,16 @@ mod tests {
         let back = run(&still.state, &answer(&["a", "b"]), 6);
         assert_eq!(back.items[0].missing_since, None);
         assert_eq!(back.state.clusters["b"].missing_answers, 0);
+    }
+
+    #[test]
+    fn a_cluster_whose_record_was_set_aside_is_not_missing() {
+        let first = run(&DiscoveryState::default(), &answer(&["a", "b"]), 1);
+        let mut bad = answer(&["a"]);
+        bad.rejected.push(RejectedRecord { record: "b".into(), reason: "an address is no URL".into() });
+        let next = run(&first.state, &bad, 2);
+        assert_eq!(names(&next), ["discovery.record_rejected"]);
+        assert_eq!(next.state.clusters["b"].missing_since, None);
     }
 
     #[test]

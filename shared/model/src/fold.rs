@@ -162,7 +162,8 @@ fn apply(view: &mut ClusterView, change: &Change) -> Result<(), FoldError> {
             view.conflicts.remove(conflict);
         }
         Change::AgentNew { node, address } => {
-            if view.nodes.insert(node.clone(), NodeView::unseen(address.clone())).is_some() {
+            let known = view.nodes.insert(node.clone(), NodeView::unseen(address.clone()));
+            if known.is_some() {
                 return Err(mismatch(node));
             }
         }
@@ -188,7 +189,8 @@ fn apply(view: &mut ClusterView, change: &Change) -> Result<(), FoldError> {
         Change::NodeMissing { node, since } => node_of(view, name, node)?.missing_since = *since,
         Change::NodeRestored { node, .. } => node_of(view, name, node)?.missing_since = None,
         Change::ShardNew { node, shard, after } => {
-            if node_of(view, name, node)?.shards.insert(shard.clone(), after.role.clone()).is_some() {
+            let known = node_of(view, name, node)?.shards.insert(shard.clone(), after.role.clone());
+            if known.is_some() {
                 return Err(mismatch(shard));
             }
         }

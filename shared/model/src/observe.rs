@@ -8,7 +8,7 @@ use crate::primaries::{Heard, judge};
 use crate::record::{AgentSettings, ClusterIdCheck, DiscoveredCluster, NodeId};
 use crate::time::Timestamp;
 use crate::view::{
-    ClusterState, ClusterView, IdentityConflict, NodeCounters, NodeReadings, NodeStatus, NodeView,
+    ClusterState, ClusterView, IdentityConflict, MAX_NAMED, NodeCounters, NodeReadings, NodeStatus, NodeView,
     ShardReading,
 };
 
@@ -144,21 +144,27 @@ fn conflicts(
     let mut found = BTreeSet::new();
     let mut reporters: BTreeMap<&str, Vec<NodeId>> = BTreeMap::new();
     let mut names: BTreeSet<&str> = BTreeSet::new();
+    let mut foreign: BTreeSet<&NodeId> = BTreeSet::new();
     for conflict in &view.conflicts {
         if let IdentityConflict::ClusterId { node, .. } = conflict {
             let silent = !matches!(observations.get(node), Some(Observation::Up(_)));
             if silent && input.record.nodes.contains_key(node) {
                 found.insert(conflict.clone());
+                foreign.insert(node);
             }
         }
     }
     for (id, node) in view.present() {
-        if let Some(Observation::Up(report)) = observations.get(id) {
-            if is_foreign(report, input) {
-                let reported = report.cluster_id.clone();
-                found.insert(IdentityConflict::ClusterId { node: id.clone(), reported });
-                continue;
-            }
+        if let Some(Observation::Up(report)) = observations.get(id)
+            && is_foreign(report, input)
+        {
+            let reported = report.cluster_id.clone();
+            found.insert(IdentityConflict::ClusterId { node: id.clone(), reported });
+            foreign.insert(id);
+        }
+        if foreign.contains(id) {
+            // What it said before, as a node of this cluster, says nothing of who it is now.
+            continue;
         }
         let Some(details) = &node.details else { continue };
         reporters.entry(&details.node_id).or_default().push(id.clone());
@@ -169,13 +175,16 @@ fn conflicts(
             found.insert(IdentityConflict::NodeId { node: id.clone(), reported: details.node_id.clone() });
         }
     }
-    for (reported, nodes) in reporters {
+    for (reported, mut nodes) in reporters {
         if nodes.len() > 1 {
+            nodes.truncate(MAX_NAMED);
             found.insert(IdentityConflict::RepeatedNodeId { reported: reported.into(), nodes });
         }
     }
     if names.len() > 1 {
-        found.insert(IdentityConflict::DisplayName { names: names.into_iter().map(String::from).collect() });
+        found.insert(IdentityConflict::DisplayName {
+            names: names.into_iter().take(MAX_NAMED).map(String::from).collect(),
+        });
     }
     found
 }

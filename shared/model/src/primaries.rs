@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::observation::Role;
 use crate::record::NodeId;
-use crate::view::{ClusterView, Counters, Primary, ShardCounters, ShardId};
+use crate::view::{ClusterView, Counters, MAX_NAMED, Primary, ShardCounters, ShardId};
 
 /// What a refresh heard of a node, as far as primaries are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub fn judge(view: &mut ClusterView, counters: &mut Counters, heard: impl Fn(&st
             }
             holders.count += 1;
             holders.all_answered &= answer != Heard::Nothing;
-            holders.has_roles |= matches!(role, Role::Primary | Role::Secondary);
+            holders.has_roles |= !matches!(role, Role::Other(_));
             if answer == Heard::Up && *role == Role::Primary {
                 holders.primaries.push(id);
             }
@@ -67,7 +67,8 @@ pub fn judge(view: &mut ClusterView, counters: &mut Counters, heard: impl Fn(&st
                     verdicts.push(((*shard).clone(), Primary::Elected { node: (*node).clone() }));
                 }
             }
-            [] if holders.all_answered && holders.has_roles => {
+            // A store that knows no primaries has none to lose.
+            [] if holders.all_answered && (holders.has_roles || known.is_some()) => {
                 row.lost = (before.lost + 1).min(IN_A_ROW);
                 if row.lost == IN_A_ROW && !matches!(known, Some(Primary::Lost { .. })) {
                     let last = match known {
@@ -80,7 +81,7 @@ pub fn judge(view: &mut ClusterView, counters: &mut Counters, heard: impl Fn(&st
             [] => {}
             several => {
                 row.conflict = (before.conflict + 1).min(IN_A_ROW);
-                let nodes: Vec<NodeId> = several.iter().map(|node| (*node).clone()).collect();
+                let nodes: Vec<NodeId> = several.iter().take(MAX_NAMED).map(|node| (*node).clone()).collect();
                 let same = matches!(known, Some(Primary::Conflict { nodes: last }) if *last == nodes);
                 if row.conflict == IN_A_ROW && !same {
                     verdicts.push(((*shard).clone(), Primary::Conflict { nodes }));

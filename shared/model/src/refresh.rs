@@ -10,8 +10,7 @@ use crate::observation::Observation;
 use crate::observe::observe;
 use crate::record::{DiscoveredCluster, NodeId};
 use crate::snapshot::{is_due, snapshot};
-use crate::time::Timestamp;
-use crate::view::{ClusterState, Snapshots};
+use crate::view::{ClusterState, ClusterView, Snapshots};
 
 /// The most events of one commit.
 pub const MAX_EVENTS: usize = 5_000;
@@ -62,26 +61,30 @@ pub fn refresh(
     let changes = diff(old.view.as_ref(), view);
     let sealer = Sealer { time: now.max(old.last_event), ..sealer.clone() };
     let mut events = sealer.seal(&changes, MAX_EVENTS, MAX_BYTES)?;
-    let mut more = events.len() < changes.len();
+    let more = events.len() < changes.len();
 
     state.snapshots = if old.view.is_none() { Snapshots { commits: 0, last: now } } else { old.snapshots };
-    if !more && is_due(state.snapshots, now, rules.retention) {
-        let parts = snapshot(view);
-        let bytes: usize = events.iter().map(|event| event.bytes.len()).sum();
+    if is_due(state.snapshots, now, rules.retention) {
         let after = Sealer { sequence: sealer.sequence + events.len() as u64, ..sealer.clone() };
-        let sealed = after.seal(&parts, usize::MAX, usize::MAX)?;
-        let size: usize = sealed.iter().map(|event| event.bytes.len()).sum();
-        if events.is_empty() || (events.len() + sealed.len() <= MAX_EVENTS && bytes + size <= MAX_BYTES) {
-            events.extend(sealed);
+        let parts = after.seal(&snapshot(view), usize::MAX, usize::MAX)?;
+        let bytes: usize = events.iter().chain(&parts).map(|event| event.bytes.len()).sum();
+        let fits = events.len() + parts.len() <= MAX_EVENTS && bytes <= MAX_BYTES;
+        if events.is_empty() || (!more && fits) {
+            events.extend(parts);
             state.snapshots = Snapshots { commits: 0, last: now };
-        } else {
-            // It does not fit beside the changes: it is the next commit, at once.
-            more = true;
+        } else if let Some(known) = &old.view {
+            // It does not fit beside the changes: what was known before them is this commit, and they are the
+            // next, at once. The other way round, a cluster that always changes would never have a snapshot.
+            let events = sealer.seal(&snapshot(known), usize::MAX, usize::MAX)?;
+            let snapshots = Snapshots { commits: 0, last: now };
+            let state = ClusterState { snapshots, last_event: sealer.time, ..old };
+            return Ok(Refreshed { state, events, store: true, more: true });
         }
     }
-    if events.len() < changes.len() {
-        // Cut: by the law, what the changes so far lead to is a view as well. They were made from it, so they fit.
-        state.view = fold(old.view.clone(), &changes[..events.len()]).unwrap_or_else(|_| old.view.clone());
+    if more {
+        // By the law, what the changes so far lead to is a view as well. They were made from it, so they fit.
+        let kept = fold(old.view.clone(), &changes[..events.len()]).unwrap_or_else(|_| old.view.clone());
+        hold_back(&mut state, &old, kept);
     }
     if !events.is_empty() {
         state.last_event = sealer.time;
@@ -90,4 +93,23 @@ pub fn refresh(
     let readings_due = now.since(old.read_at) >= rules.readings_age && state.readings != old.readings;
     let store = !events.is_empty() || state.counters != old.counters || readings_due;
     Ok(Refreshed { state, events, store, more })
+}
+
+/// Takes the view that the changes of a cut commit lead to. Nodes that are not yet what they were found to be keep
+/// their old counters and readings too, so that the next refresh goes on from there.
+fn hold_back(state: &mut ClusterState, old: &ClusterState, kept: Option<ClusterView>) {
+    let found = std::mem::replace(&mut state.view, kept);
+    for (id, node) in found.iter().flat_map(|view| &view.nodes) {
+        if state.view.as_ref().and_then(|view| view.nodes.get(id)) != Some(node) {
+            restore(&mut state.counters.nodes, &old.counters.nodes, id);
+            restore(&mut state.readings, &old.readings, id);
+        }
+    }
+}
+
+fn restore<V: Clone>(new: &mut BTreeMap<NodeId, V>, old: &BTreeMap<NodeId, V>, id: &NodeId) {
+    match old.get(id) {
+        Some(known) => new.insert(id.clone(), known.clone()),
+        None => new.remove(id),
+    };
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::discovery::DiscoveryState;
-use crate::observation::{Role, cut};
+use crate::observation::Role;
 use crate::time::Timestamp;
 use crate::view::{ClusterView, Health, NodeStatus};
 
@@ -72,10 +72,15 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// Short text for a head: without control characters, cut.
+/// Short text for a head: without control characters, cut to at most `most` bytes as JSON writes it.
 fn short(text: &str, most: usize) -> String {
-    let clean: String = text.chars().filter(|c| !c.is_control()).collect();
-    cut(&clean, most).to_owned()
+    let mut bytes = 0;
+    let written = |c: &char| if matches!(c, '"' | '\\') { 2 } else { c.len_utf8() };
+    let fitting = text.chars().filter(|c| !c.is_control()).take_while(|c| {
+        bytes += written(c);
+        bytes <= most
+    });
+    fitting.collect()
 }
 
 impl Summary {

@@ -15,6 +15,9 @@ use crate::time::Timestamp;
 /// The id of a shard.
 pub type ShardId = String;
 
+/// The most nodes or names that one conflict lists, the first in order: an event must fit the stream.
+pub const MAX_NAMED: usize = 100;
+
 /// How a cluster is, in one word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,0 +1,103 @@
+//! The command line: its commands and what their values may be.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use replicante_model::time::parse_human;
+
+use crate::commands::apply::ApplyArgs;
+use crate::commands::demo::DemoArgs;
+use crate::commands::events::EventsArgs;
+use crate::commands::fleet::FleetArgs;
+use crate::commands::get::GetArgs;
+use crate::commands::task::TaskArgs;
+use crate::commands::up::UpArgs;
+
+/// An always current picture of many datastore clusters, and an ordered history of every change in them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "replicante",
+    version,
+    after_help = "Exit codes: 0 it worked, 1 something failed, 2 wrong usage.\n\
+                  First steps: `replicante demo` shows it all on a simulated fleet; `replicante up -f FILE` runs it."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Watch it work on a simulated fleet that changes, with nothing installed
+    Demo(DemoArgs),
+    /// Run it on this machine, for your own discoveries
+    Up(UpArgs),
+    /// Show what is known now: clusters, one cluster, discoveries
+    Get(GetArgs),
+    /// Show what changed, and when
+    Events(EventsArgs),
+    /// Store discoveries, and what overrides them for one cluster
+    Apply(ApplyArgs),
+    /// Ask for a refresh of a cluster now
+    #[command(after_help = "Example:\n  replicante refresh zk-01")]
+    Refresh(TaskArgs),
+    /// Ask for a run of a discovery now
+    #[command(after_help = "Example:\n  replicante discover fleet")]
+    Discover(TaskArgs),
+    /// Run the simulated fleet alone, for `up` and for tests of your own
+    Fleet(FleetArgs),
+}
+
+/// Reads a duration: `500ms`, `30s`, `1h30m`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    parse_human(text)
+}
+
+/// Reads a duration that is not zero.
+pub fn positive(text: &str) -> Result<Duration, String> {
+    match parse_human(text)? {
+        Duration::ZERO => Err("it must be longer than zero".into()),
+        span => Ok(span),
+    }
+}
+
+/// Reads a range of counts: `3-7`, or one number.
+pub fn range(text: &str) -> Result<RangeInclusive<usize>, String> {
+    let bad = || format!("`{text}` is no range: expected two numbers from 1 to 1000, like 3-7, or one");
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last): (usize, usize) =
+        (first.trim().parse().map_err(|_| bad())?, last.trim().parse().map_err(|_| bad())?);
+    if first == 0 || last < first || last > 1000 { Err(bad()) } else { Ok(first..=last) }
+}
+
+/// Reads the mean time between changes: a duration, or `off`.
+pub fn pace(text: &str) -> Result<Pace, String> {
+    match text {
+        "off" => Ok(Pace(None)),
+        text => positive(text).map(|mean| Pace(Some(mean))).map_err(|problem| format!("{problem}; or `off`")),
+    }
+}
+
+/// How often the fleet changes: the mean time between two changes, or never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace(pub Option<Duration>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_as_people_write_them() {
+        assert_eq!(range("3-7").unwrap(), 3..=7);
+        assert_eq!(range("5").unwrap(), 5..=5);
+        assert_eq!(pace("off").unwrap(), Pace(None));
+        assert_eq!(pace("2s").unwrap(), Pace(Some(Duration::from_secs(2))));
+        for text in ["", "0", "7-3", "0-3", "1-2000", "a-b"] {
+            assert!(range(text).is_err(), "{text}");
+        }
+        assert!(positive("0s").is_err() && pace("soon").is_err());
+    }
+}

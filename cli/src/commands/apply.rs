@@ -1,0 +1,44 @@
+//! `apply`: stores what operators want.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::error::CliError;
+use crate::place::{Place, PlaceArgs};
+use crate::{files, out};
+
+/// Values of `apply`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    replicante apply -f discovery.yaml            a Discovery, or a Cluster that overrides what its discovery says\n  \
+    replicante apply -f discoveries/*.yaml        all or nothing: one error, and no file is applied\n  \
+    replicante apply --dry-run -f discovery.yaml  only checks, and says what would change\n  \
+    generate | replicante apply -f -              from the standard input\n\n\
+    Intervals are checked against the tick of the deployment (REPLICANTE_TICK, else 60s).")]
+pub struct ApplyArgs {
+    /// Objects: YAML or JSON, several documents a file; `-` for the standard input
+    #[arg(short, long = "file", value_name = "FILE", num_args = 1.., required = true)]
+    pub files: Vec<PathBuf>,
+    /// Says what would change, and stores nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap takes the group's own text")]
+    pub place: PlaceArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When an object is wrong, or the table can't be written.
+pub async fn run(args: ApplyArgs) -> Result<(), CliError> {
+    let place = Place::find(&args.place).await?;
+    let objects = files::read(&args.files, place.tick()?)?;
+    let effects = files::apply(&place.table(), &objects, args.dry_run).await?;
+    let suffix = if args.dry_run { " (dry run)" } else { "" };
+    for (object, effect) in objects.iter().zip(effects) {
+        out::line(format_args!("{} {}{suffix}", files::title(object), effect.as_str()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,262 @@
+//! `events`: the history, from the stream.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use replicante_aws::Start;
+use replicante_model::change::TYPE_PREFIX;
+use replicante_model::{Kind, RecordName, Timestamp};
+
+use crate::args::positive;
+use crate::error::CliError;
+use crate::history::History;
+use crate::order::Seen;
+use crate::out;
+use crate::place::{Place, PlaceArgs};
+use crate::signals::Interrupts;
+use crate::view::event::{Line, Times};
+use crate::view::style::Tone;
+use crate::view::text::clean;
+
+/// How much earlier than asked for reading starts: an event arrives after it was observed, on clocks that
+/// need not agree.
+const EARLIER: Duration = Duration::from_secs(300);
+
+/// Values of `events`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    replicante events --cluster zk-01 --since 2h         what changed in a cluster, in order\n  \
+    replicante events --type agent.down --type node.down only what went down\n  \
+    replicante events --follow --limit 10                the last ten, then those to come\n  \
+    replicante events -o json | jq -r .type | sort | uniq -c\n\n\
+    Copies are dropped, and the order of each cluster is kept. Gaps are told on the standard error output.")]
+pub struct EventsArgs {
+    /// Only those of this cluster
+    #[arg(short, long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// Only those of this discovery
+    #[arg(short, long, value_name = "NAME", conflicts_with = "cluster")]
+    pub discovery: Option<String>,
+    /// Only those of this namespace [default: all; of the named cluster or discovery: default]
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Only those that were observed so long ago, or since
+    #[arg(long, value_parser = positive, value_name = "TIME")]
+    pub since: Option<Duration>,
+    /// Only those of this type: `agent.down`; may be given again
+    #[arg(short = 't', long = "type", value_name = "TYPE", value_parser = event_type)]
+    pub types: Vec<String>,
+    /// Goes on with those to come, until Ctrl-C
+    #[arg(short, long)]
+    pub follow: bool,
+    /// How to show them
+    #[arg(short, long, value_enum, default_value = "lines")]
+    pub output: Output,
+    /// Only the last so many
+    #[arg(short, long, value_name = "NUMBER")]
+    pub limit: Option<usize>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap takes the group's own text")]
+    pub place: PlaceArgs,
+}
+
+/// How events are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people: time, cluster, type, what changed
+    Lines,
+    /// For programs: the events as they were published, one a line
+    Json,
+}
+
+/// The types that can be asked for.
+const TYPES: [&str; 31] = [
+    "cluster.new",
+    "cluster.changed",
+    "cluster.missing",
+    "cluster.restored",
+    "cluster.health_changed",
+    "cluster.identity_conflict",
+    "cluster.identity_resolved",
+    "cluster.snapshot",
+    "agent.new",
+    "agent.up",
+    "agent.down",
+    "agent.info_new",
+    "agent.info_changed",
+    "node.new",
+    "node.changed",
+    "node.up",
+    "node.down",
+    "node.missing",
+    "node.restored",
+    "shard.new",
+    "shard.changed",
+    "shard.removed",
+    "shard.primary_changed",
+    "shard.primary_lost",
+    "shard.primary_conflict",
+    "discovery.failed",
+    "discovery.recovered",
+    "discovery.record_rejected",
+    "discovery.record_accepted",
+    "discovery.conflict",
+    "discovery.conflict_resolved",
+];
+
+/// Reads a type, with or without its prefix; a group (`agent`) stands for all of its types.
+fn event_type(text: &str) -> Result<String, String> {
+    let short = text.strip_prefix(TYPE_PREFIX).unwrap_or(text);
+    if TYPES.iter().any(|name| *name == short || name.split('.').next() == Some(short)) {
+        return Ok(short.to_owned());
+    }
+    let group = short.split('.').next().unwrap_or(short);
+    let like: Vec<&str> = TYPES.into_iter().filter(|name| name.split('.').next() == Some(group)).collect();
+    let known = if like.is_empty() {
+        "cluster, agent, node, shard, discovery, or one of their types".to_owned()
+    } else {
+        like.join(", ")
+    };
+    Err(format!("there is no such type; expected {known}"))
+}
+
+/// What is asked for.
+#[derive(Debug)]
+struct Filter {
+    kind: Option<Kind>,
+    namespace: Option<String>,
+    id: Option<String>,
+    types: BTreeSet<String>,
+    since: Option<Timestamp>,
+}
+
+impl Filter {
+    fn of(args: &EventsArgs, now: Timestamp) -> Self {
+        let (kind, id) = match (&args.cluster, &args.discovery) {
+            (Some(id), _) => (Some(Kind::Cluster), Some(id.clone())),
+            (None, Some(id)) => (Some(Kind::Discovery), Some(id.clone())),
+            (None, None) => (None, None),
+        };
+        let named = id.as_ref().map(|_| "default".to_owned());
+        Filter {
+            kind,
+            namespace: args.namespace.clone().or(named),
+            id,
+            types: args.types.iter().cloned().collect(),
+            since: args.since.map(|span| now.minus(span)),
+        }
+    }
+
+    fn takes(&self, seen: &Seen) -> bool {
+        let RecordName { kind, namespace, id } = &seen.record;
+        let name = seen.event.change.name();
+        let group = name.split('.').next().unwrap_or(name);
+        self.kind.is_none_or(|wanted| wanted == *kind)
+            && self.namespace.as_ref().is_none_or(|wanted| wanted == namespace)
+            && self.id.as_ref().is_none_or(|wanted| wanted == id)
+            && (self.types.is_empty() || self.types.contains(name) || self.types.contains(group))
+            && self.since.is_none_or(|since| Timestamp::parse(&seen.event.time).is_ok_and(|time| time >= since))
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the stream can't be read.
+pub async fn run(args: EventsArgs) -> Result<(), CliError> {
+    let place = Place::find(&args.place).await?;
+    let filter = Filter::of(&args, Timestamp::now());
+    // Where the history was loaded from a file its arrival times are those of the start of `up`.
+    let start = match filter.since {
+        Some(since) if !place.local => Start::Time(since.minus(EARLIER)),
+        _ => Start::Oldest,
+    };
+    let mut history = History::open(&place.stream(), start).await?;
+    if args.follow {
+        let mut interrupts = Interrupts::watch()?;
+        return tokio::select! {
+            shown = follow(&args, &filter, &mut history) => shown,
+            () = interrupts.next() => Ok(()),
+        };
+    }
+    past(&args, &filter, &mut history).await?;
+    Ok(())
+}
+
+/// Shows what is stored.
+async fn past(args: &EventsArgs, filter: &Filter, history: &mut History) -> Result<(), CliError> {
+    let mut last: VecDeque<Seen> = VecDeque::new();
+    let mut show = |seen: Seen| match args.limit {
+        None => one(&seen, args.output),
+        Some(limit) => {
+            last.push_back(seen);
+            if last.len() > limit {
+                last.pop_front();
+            }
+            Ok(())
+        }
+    };
+    loop {
+        let some = history.next().await?;
+        let end = some.is_empty();
+        // Who can't be given what came before takes what is there.
+        let some = if end { history.order.settle() } else { some };
+        some.into_iter().filter(|seen| filter.takes(seen)).try_for_each(&mut show)?;
+        if end {
+            break;
+        }
+    }
+    odd(filter, history);
+    last.iter().try_for_each(|seen| one(seen, args.output))
+}
+
+/// Shows what is stored, then what comes.
+async fn follow(args: &EventsArgs, filter: &Filter, history: &mut History) -> Result<(), CliError> {
+    past(args, filter, history).await?;
+    loop {
+        history.pause().await;
+        let mut some = history.rest().await?;
+        some.extend(history.order.settle_gaps(Timestamp::now()));
+        odd(filter, history);
+        some.iter().filter(|seen| filter.takes(seen)).try_for_each(|seen| one(seen, args.output))?;
+    }
+}
+
+fn one(seen: &Seen, output: Output) -> Result<(), CliError> {
+    match output {
+        Output::Json => out::raw(&seen.bytes),
+        Output::Lines => out::line(Line::of(seen, Times::Full).show(None)),
+    }
+}
+
+/// Tells what was odd, as far as it is about what is asked for.
+fn odd(filter: &Filter, history: &mut History) {
+    for oddity in history.order.oddities() {
+        let asked = oddity.record().is_none_or(|key| {
+            RecordName::parse_key(key).is_ok_and(|record| {
+                filter.kind.is_none_or(|kind| kind == record.kind)
+                    && filter.namespace.as_ref().is_none_or(|namespace| *namespace == record.namespace)
+                    && filter.id.as_ref().is_none_or(|id| *id == record.id)
+            })
+        });
+        // Reading that starts somewhere in the stream misses what was before it, as it should.
+        let expected = filter.since.is_some() && oddity.is_late();
+        if asked && !expected {
+            out::note(Tone::Warn.paint(&clean(&format!("note: {oddity}"))));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_may_be_short_or_full_or_a_whole_group() {
+        assert_eq!(event_type("io.replicante.agent.down").unwrap(), "agent.down");
+        assert_eq!(event_type("agent").unwrap(), "agent");
+        insta::assert_snapshot!(event_type("agent.dwn").unwrap_err(), @"");
+        insta::assert_snapshot!(event_type("x").unwrap_err(), @"");
+    }
+}

@@ -1,0 +1,9 @@
+//! The commands: one file each.
+
+pub mod apply;
+pub mod demo;
+pub mod events;
+pub mod fleet;
+pub mod get;
+pub mod task;
+pub mod up;

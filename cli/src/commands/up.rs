@@ -1,0 +1,219 @@
+//! `up`: the system on this machine, with what the operator applied.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use replicante_aws::Table;
+use replicante_local::{Local, LocalConfig, Runner, Stopped};
+use replicante_model::Timestamp;
+use replicante_model::event::Cause;
+use replicante_model::name::SPREAD_SHARDS;
+use replicante_model::summary::Summary;
+use replicante_model::{Kind, time::human};
+use replicante_protocol::machine::Outcome;
+use replicante_worker::TaskReport;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use crate::args::{duration, positive};
+use crate::commands::fleet::until;
+use crate::error::CliError;
+use crate::place::DATA;
+use crate::signals::Interrupts;
+use crate::tally::SharedTally;
+use crate::view::clusters::healths;
+use crate::view::event::{Times, name, time};
+use crate::view::style::{Tone, bold};
+use crate::view::text::{clean, count};
+use crate::{files, logs, out};
+
+/// How long work in flight may take to finish; longer than any agent is waited for.
+const GRACE: Duration = Duration::from_secs(20);
+/// Between two status lines.
+const STATUS: Duration = Duration::from_secs(10);
+
+/// Values of `up`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    replicante fleet                                       a simulated fleet to try it on, in another terminal\n  \
+    replicante up -f examples/discovery.yaml               state and history are kept in .replicante\n  \
+    replicante up -f mine.yaml --data /var/lib/replicante  ... or elsewhere\n  \
+    RUST_LOG=info replicante up 2> up.log                  go on with what was applied; a wide line for each task")]
+pub struct UpArgs {
+    /// Objects to apply before it starts: YAML or JSON, `-` for the standard input
+    #[arg(short, long = "file", value_name = "FILE", num_args = 1..)]
+    pub files: Vec<PathBuf>,
+    /// Folder for the table, the history and the endpoints
+    #[arg(long, default_value = DATA, value_name = "DIR")]
+    pub data: PathBuf,
+    /// How often the schedulers run, from 1s to 5m, and the shortest interval
+    #[arg(long, default_value = "1s", value_parser = positive, value_name = "TIME")]
+    pub tick: Duration,
+    /// How long the history is kept: 24h to 365d
+    #[arg(long, default_value = "30d", value_parser = positive, value_name = "TIME")]
+    pub retention: Duration,
+    /// Ends by itself after so long, as after Ctrl-C
+    #[arg(long = "for", value_parser = duration, value_name = "TIME")]
+    pub lasting: Option<Duration>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When an object is wrong or the services can't start.
+pub async fn run(args: UpArgs) -> Result<(), CliError> {
+    logs::start(None, false)?;
+    let mut interrupts = Interrupts::watch()?;
+    let objects = files::read(&args.files, args.tick)?;
+    let config = LocalConfig {
+        data: Some(args.data.clone()),
+        tick: args.tick,
+        retention: args.retention,
+        ..LocalConfig::default()
+    };
+    let local = Local::start(&config).await?;
+    let table = Table::new(&local.clients, &local.settings.table);
+    for (object, effect) in objects.iter().zip(files::apply(&table, &objects, false).await?) {
+        out::line(format_args!("{} {}", files::title(object), effect.as_str()))?;
+    }
+    introduce(&args.data, &local)?;
+    if heads(&table, Kind::Discovery).await?.is_empty() {
+        let program = out::program();
+        out::line(format_args!("no discovery is applied yet: {program} apply -f FILE, in another terminal"))?;
+    }
+
+    let tally = SharedTally::default();
+    let (failed, mut failures) = mpsc::unbounded_channel();
+    let observer = tally.observer(move |report| {
+        if report.outcome == Outcome::Failed {
+            // Nobody listens any more once the command ends.
+            let _ = failed.send(failure(report));
+        }
+    });
+    let runner = Runner::start(&local, observer);
+    let end = args.lasting.map(|span| Instant::now() + span);
+    let mut ticks = interval_at(Instant::now() + STATUS, STATUS);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut before = Counts::default();
+    let shown = loop {
+        let shown = tokio::select! {
+            () = interrupts.next() => break Ok(()),
+            () = until(end) => break Ok(()),
+            Some(line) = failures.recv() => out::line(line),
+            _ = ticks.tick() => {
+                let now = Counts::of(&tally);
+                let line = status(&heads(&table, Kind::Cluster).await?, before, now);
+                before = now;
+                out::line(line)
+            }
+        };
+        // Nobody reads any more: end as on Ctrl-C.
+        if shown.is_err() {
+            break shown;
+        }
+    };
+    out::note("stopping: what is in flight may finish; Ctrl-C again ends at once");
+    tokio::select! {
+        stopped = runner.stop(GRACE) => match stopped {
+            Stopped::Finished => out::note("stopped: all work is finished, state and history are kept"),
+            Stopped::LeftWork => out::note(format_args!(
+                "stopped: some work did not finish in {}; the next start takes it up",
+                human(GRACE)
+            )),
+        },
+        () = interrupts.next() => out::note("stopped at once: the next start takes up what was in flight"),
+    }
+    shown
+}
+
+fn introduce(data: &Path, local: &Local) -> Result<(), CliError> {
+    if local.replayed > 0 || local.requeued > 0 {
+        let events = count(local.replayed as u64, "event");
+        let records = count(local.requeued as u64, "record");
+        out::line(format_args!("restored: {events} of history; the queued work of {records} starts anew"))?;
+    }
+    let program = out::program();
+    let folder = data.display();
+    let option = if data == Path::new(DATA) { String::new() } else { format!(" --data {folder}") };
+    out::line(format_args!("running until Ctrl-C, with state and history in {folder}; in another terminal:"))?;
+    for (command, what) in [
+        (format!("{program} get clusters{option}"), "the clusters and their health"),
+        (format!("{program} get cluster NAME{option}"), "one of them"),
+        (format!("{program} events --since 1h{option}"), "what changed; --follow waits for more"),
+    ] {
+        out::line(format_args!("  {}  {what}", bold(&format!("{command:<44}"))))?;
+    }
+    let environment = format!(". {folder}/environment.sh");
+    out::line(format_args!("  {}  for the AWS CLI and your own programs:", bold(&format!("{environment:<44}"))))?;
+    for (name, value) in local.environment.iter().filter(|(name, _)| name.starts_with("AWS_ENDPOINT")) {
+        out::line(Tone::Quiet.paint(&format!("    export {name}='{value}'")))?;
+    }
+    Ok(())
+}
+
+/// All heads of a kind.
+///
+/// # Errors
+/// When the table can't be read.
+pub async fn heads(
+    table: &Table,
+    kind: Kind,
+) -> Result<Vec<replicante_protocol::head::Head>, replicante_aws::AwsError> {
+    let mut heads = Vec::new();
+    for shard in 0..SPREAD_SHARDS {
+        heads.extend(table.heads(kind, shard).await?);
+    }
+    heads.sort_by(|a, b| a.record.cmp(&b.record));
+    Ok(heads)
+}
+
+fn failure(report: &TaskReport) -> String {
+    let what = match report.task.record.kind {
+        Kind::Cluster => "refresh of",
+        Kind::Discovery => "run of",
+    };
+    let error = report.error.as_deref().unwrap_or("no reason was given");
+    let by = if report.task.cause == Cause::Manual { " (asked for)" } else { "" };
+    let now = time(&Timestamp::now().rfc3339(), Times::Clock);
+    let text = format!("{what} {}{by} failed: {error}; it is tried again", name(&report.task.record));
+    format!("{now}  {}", Tone::Bad.paint(&clean(&text)))
+}
+
+/// What the status line counts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    refreshes: u64,
+    failed: u64,
+    discarded: u64,
+}
+
+impl Counts {
+    fn of(tally: &SharedTally) -> Self {
+        tally.with(|tally| Counts {
+            refreshes: tally.refreshed(),
+            failed: tally.ended(Outcome::Failed),
+            discarded: tally.ended(Outcome::Discarded),
+        })
+    }
+}
+
+fn status(heads: &[replicante_protocol::head::Head], before: Counts, now: Counts) -> String {
+    let summaries: Vec<Summary> = heads.iter().map(|head| Summary::parse(head.summary.as_deref())).collect();
+    let clock = time(&Timestamp::now().rfc3339(), Times::Clock);
+    let mut text = format!(
+        "{clock}  {}: {}; {} in the last {}",
+        count(heads.len() as u64, "cluster"),
+        healths(&summaries),
+        count(now.refreshes - before.refreshes, "refresh"),
+        human(STATUS)
+    );
+    for (number, word) in
+        [(now.failed - before.failed, "failed"), (now.discarded - before.discarded, "discarded")]
+    {
+        if number > 0 {
+            text.push_str(&format!(", {number} {word}"));
+        }
+    }
+    text
+}

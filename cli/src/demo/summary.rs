@@ -1,0 +1,124 @@
+//! The end of the demo: what it came to.
+
+use std::collections::BTreeMap;
+
+use replicante_protocol::machine::Outcome;
+
+use crate::check::Check;
+use crate::tally::{PerRefresh, Tally};
+use crate::view::clusters::{Row, healths};
+use crate::view::style::{Tone, bold};
+use crate::view::text::{count, pad, short, thousands};
+
+/// Columns of types in the list of events.
+const COLUMNS: usize = 3;
+
+/// What a demo came to.
+#[derive(Debug)]
+pub struct Outline<'a> {
+    /// The clusters at the end.
+    pub rows: &'a [Row],
+    /// What the tasks came to.
+    pub tally: &'a Tally,
+    /// Events, by type.
+    pub by_type: &'a BTreeMap<&'static str, u64>,
+    /// Copies in the stream that were dropped.
+    pub copies: u64,
+    /// Whether the stream folds to what is stored.
+    pub check: &'a Check,
+    /// What to type before a command's name.
+    pub program: &'a str,
+}
+
+/// The lines.
+pub fn summary(outline: &Outline<'_>) -> Vec<String> {
+    let Outline { rows, tally, .. } = outline;
+    let nodes = rows.iter().map(|row| row.summary.nodes).sum();
+    let ended = |outcome| thousands(tally.ended(outcome));
+    let late = |percent| tally.late(percent).map_or_else(|| "-".into(), short);
+    let mut lines = vec![
+        bold("What it came to"),
+        fact("clusters", format!(
+            "{} of {}: {}",
+            thousands(rows.len() as u64),
+            count(nodes, "node"),
+            healths(rows.iter().map(|row| &row.summary))
+        )),
+        fact("refreshes", format!(
+            "{}: {} unchanged, {} with changes; tasks discarded {}, duplicate {}, failed {}",
+            thousands(tally.refreshed()),
+            thousands(tally.unchanged().refreshes),
+            thousands(tally.changed().refreshes),
+            ended(Outcome::Discarded),
+            ended(Outcome::Duplicate),
+            ended(Outcome::Failed),
+        )),
+        fact("lateness", format!("a refresh began {} after it was due (p50), {} (p99)", late(50), late(99))),
+        fact("cost", cost("an unchanged refresh", tally.unchanged())),
+        fact("", cost("a refresh with changes", tally.changed())),
+        fact("events", format!(
+            "{}, each once and in order; copies dropped: {}",
+            thousands(outline.by_type.values().sum()),
+            thousands(outline.copies)
+        )),
+    ];
+    lines.extend(types(outline.by_type));
+    lines.push(String::new());
+    lines.extend(verdict(outline.check));
+    lines.push(String::new());
+    lines.extend(next(outline.program));
+    lines
+}
+
+fn fact(name: &str, what: String) -> String {
+    format!("  {}  {what}", pad(name, 9))
+}
+
+fn cost(what: &str, each: PerRefresh) -> String {
+    if each.refreshes == 0 {
+        return format!("{what}: there was none");
+    }
+    format!(
+        "{what}: {:.1} write units, {:.1} read units, {:.1} Kinesis calls",
+        each.write_units, each.read_units, each.stream_requests
+    )
+}
+
+/// The types, most frequent first, in columns.
+fn types(by_type: &BTreeMap<&'static str, u64>) -> Vec<String> {
+    let mut types: Vec<(&str, u64)> = by_type.iter().map(|(name, number)| (*name, *number)).collect();
+    types.sort_by_key(|(name, number)| (std::cmp::Reverse(*number), *name));
+    let rows = types.len().div_ceil(COLUMNS);
+    let cell = |row: usize, column: usize| {
+        let (name, number) = types.get(column * rows + row)?;
+        Some(format!("{:>7} {}", thousands(*number), pad(name, 24)))
+    };
+    (0..rows)
+        .map(|row| {
+            let cells: String = (0..COLUMNS).filter_map(|column| cell(row, column)).collect();
+            format!("           {}", cells.trim_end())
+        })
+        .collect()
+}
+
+/// Whether the stream folds to what is stored.
+pub fn verdict(check: &Check) -> Vec<String> {
+    let all = check.equal + check.different.len();
+    let text = format!("the stream folds to the stored view of {} of {all} clusters", check.equal);
+    let tone = if check.holds() { Tone::Good } else { Tone::Bad };
+    let mut lines = vec![tone.paint(&text)];
+    lines.extend(check.different.iter().map(|different| format!("  {different}")));
+    lines
+}
+
+fn next(program: &str) -> Vec<String> {
+    let command = |text: String, what: &str| format!("  {}  {what}", bold(&pad(&text, 50)));
+    vec![
+        bold("What to do next"),
+        command(format!("{program} fleet"), "run the simulated fleet alone,"),
+        command(format!("{program} up -f examples/discovery.yaml"), "and the system for it, or for your own;"),
+        command(format!("{program} get clusters"), "then ask it, in another terminal"),
+        command(format!("{program} events --since 1h"), ""),
+        "  README.md says how to deploy it on AWS".into(),
+    ]
+}

@@ -1,0 +1,106 @@
+//! Errors, as users see them: what was tried, on what, and the way out.
+
+use std::io;
+use std::path::PathBuf;
+
+use replicante_aws::AwsError;
+use replicante_fleet::{FleetError, ScriptError};
+use replicante_local::LocalError;
+use replicante_objects::ObjectError;
+
+/// Why a command ended without doing what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// Whoever reads the output went away (`| head`): no error, the command just ends.
+    #[error("the output was closed")]
+    Closed,
+    /// The output can't be written.
+    #[error("writing the output: {0}")]
+    Output(io::Error),
+    /// The services refused something, or can't be reached.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    /// The local system can't start.
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    /// The simulated fleet can't start.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+    /// A file can't be read or written.
+    #[error("{action} {path}: {source}")]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A script of the fleet is wrong.
+    #[error("{path}: {source}")]
+    Script {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: ScriptError,
+    },
+    /// Files of objects hold errors.
+    #[error("{}", objects(.0))]
+    Objects(Vec<ObjectError>),
+    /// Anything else that failed, in one sentence with the way out.
+    #[error("{0}")]
+    Failed(String),
+    /// A command that can't be meant so.
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl CliError {
+    /// The exit code: 0 for a closed pipe, 2 for wrong usage, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            CliError::Closed => 0,
+            CliError::Usage(_) => 2,
+            _ => 1,
+        }
+    }
+
+    /// A file that can't be used.
+    pub fn file(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        CliError::File { action, path: path.into(), source }
+    }
+}
+
+impl From<io::Error> for CliError {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe { CliError::Closed } else { CliError::Output(error) }
+    }
+}
+
+/// All errors of the files, one a line, and what that means.
+fn objects(errors: &[ObjectError]) -> String {
+    let mut text: String = errors.iter().map(|error| format!("{error}\n")).collect();
+    let errors = if errors.len() == 1 { "1 error".into() } else { format!("{} errors", errors.len()) };
+    text.push_str(&format!("{errors}: nothing was applied"));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_pipe_is_no_failure_and_wrong_usage_is_2() {
+        assert_eq!(CliError::from(io::Error::from(io::ErrorKind::BrokenPipe)).exit_code(), 0);
+        assert_eq!(CliError::from(io::Error::from(io::ErrorKind::StorageFull)).exit_code(), 1);
+        assert_eq!(CliError::Usage("x".into()).exit_code(), 2);
+    }
+
+    #[test]
+    fn every_error_of_a_file_of_objects_is_shown_with_its_line() {
+        let text = "apiVersion: replicante.io/v0\nkind: Discovery\nmetadata: { name: fleet }\nspec:\n  intervall: 60s\n  source: { file: { path: x.json } }\n  refresh: { interval: 10 }\n";
+        let errors =
+            replicante_objects::parse("fleet.yaml", text, std::time::Duration::from_secs(60)).unwrap_err();
+        insta::assert_snapshot!(CliError::Objects(errors), @"");
+    }
+}

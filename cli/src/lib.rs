@@ -1,0 +1,76 @@
+//! The command line of Replicante Serverless.
+//!
+//! ```text
+//! args.rs      the commands                 commands/   one file each: what it does, in order
+//! place.rs     where the system is          files.rs    files of objects: read, checked, applied
+//! order.rs     events in order, each once   history.rs  the stream's shards as one sequence
+//! tally.rs     what task reports add up to  view/       pure: from what is known to the lines people see
+//! out.rs       writing, closed pipes        logs.rs, signals.rs, error.rs
+//! ```
+//!
+//! Commands read and write through the same adapter as the functions. They write objects and tasks; state and
+//! events are the workers' alone.
+
+pub mod args;
+pub mod check;
+pub mod commands;
+pub mod demo;
+pub mod error;
+pub mod files;
+pub mod history;
+pub mod logs;
+pub mod order;
+pub mod out;
+pub mod place;
+pub mod signals;
+pub mod tally;
+pub mod view;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use replicante_model::Kind;
+
+use crate::args::{Cli, Command};
+use crate::error::CliError;
+use crate::view::style::Tone;
+
+/// Parses the command line and runs the command. Exit codes: 0 it worked, 1 something failed, 2 wrong usage.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&CliError::Failed(format!("starting threads: {error}"))),
+    };
+    let result = runtime.block_on(run(cli));
+    // What still runs (a read of the standard input, a listener) must not hold up the end.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &CliError) -> ExitCode {
+    if !matches!(error, CliError::Closed) {
+        out::note(format_args!("{} {error}", Tone::Bad.paint("error:")));
+    }
+    ExitCode::from(error.exit_code())
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// Whatever keeps it from what it was asked for.
+pub async fn run(cli: Cli) -> Result<(), CliError> {
+    match cli.command {
+        Command::Demo(args) => commands::demo::run(args).await,
+        Command::Up(args) => commands::up::run(args).await,
+        Command::Get(args) => commands::get::run(args).await,
+        Command::Events(args) => commands::events::run(args).await,
+        Command::Apply(args) => commands::apply::run(args).await,
+        Command::Refresh(args) => commands::task::run(args, Kind::Cluster).await,
+        Command::Discover(args) => commands::task::run(args, Kind::Discovery).await,
+        Command::Fleet(args) => commands::fleet::run(args).await,
+    }
+}

@@ -1,0 +1,278 @@
+//! The order of events: each change once, in its record's order, whatever copies and detours the stream holds.
+//!
+//! The model's `Reader` judges; what it tells to wait for is kept here until what comes before it arrives. A reader
+//! that starts late never gets that: [`Order::settle`] then shows what is there, and says so.
+
+use std::collections::{BTreeMap, HashMap};
+
+use replicante_model::event::Event;
+use replicante_model::reader::{Position, Reader, Verdict};
+use replicante_model::{RecordName, Timestamp};
+
+/// An event that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The record it belongs to.
+    pub record: RecordName,
+    /// The event.
+    pub event: Event,
+    /// Its bytes, as they were published.
+    pub bytes: Vec<u8>,
+}
+
+/// Something about the history that a reader should know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Oddity {
+    /// The stream does not hold the record's first events.
+    #[error("{record}: the stream begins at event {first}: what was before it is older than the retention")]
+    Late {
+        /// The record.
+        record: String,
+        /// The first event that is there.
+        first: u64,
+    },
+    /// Events are missing.
+    #[error("{record}: events {from} to {to} are missing from the stream")]
+    Gap {
+        /// The record.
+        record: String,
+        /// The first that is missing.
+        from: u64,
+        /// The last that is missing.
+        to: u64,
+    },
+    /// A record of the stream that is no event of this system, or of a later release.
+    #[error("{key}: a record of the stream is no event that this release can read: {problem}")]
+    Unreadable {
+        /// The partition key.
+        key: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl Oddity {
+    /// The record it is about, where it is known.
+    pub fn record(&self) -> Option<&str> {
+        match self {
+            Oddity::Late { record, .. } | Oddity::Gap { record, .. } => Some(record),
+            Oddity::Unreadable { .. } => None,
+        }
+    }
+
+    /// Whether it only says that the record's first events were not read.
+    pub fn is_late(&self) -> bool {
+        matches!(self, Oddity::Late { .. })
+    }
+}
+
+/// Puts events in order.
+#[derive(Debug, Default)]
+pub struct Order {
+    reader: Reader,
+    waiting: HashMap<String, BTreeMap<Position, Seen>>,
+    /// Records that were shown without what came before, and up to where.
+    joined: HashMap<String, Position>,
+    oddities: Vec<Oddity>,
+    /// Copies that were dropped.
+    pub copies: u64,
+}
+
+impl Order {
+    /// Takes an event as the stream gives it; returns those whose turn it is.
+    pub fn take(&mut self, key: &str, bytes: Vec<u8>, now: Timestamp) -> Vec<Seen> {
+        let unreadable = |problem: String| Oddity::Unreadable { key: key.to_owned(), problem };
+        let event: Event = match serde_json::from_slice(&bytes) {
+            Ok(event) => event,
+            Err(error) => {
+                self.oddities.push(unreadable(error.to_string()));
+                return Vec::new();
+            }
+        };
+        let (Some((epoch, sequence)), Ok(record)) = (event.position(), event.record()) else {
+            self.oddities.push(unreadable(format!("its id is `{}`", event.id)));
+            return Vec::new();
+        };
+        let at = Position { epoch, sequence };
+        let key = record.key();
+        let seen = Seen { record, event, bytes };
+        if self.joined.get(&key).is_some_and(|joined| at <= *joined) {
+            // Keeps the reader's own count, too.
+            self.reader.judge(&key, &seen.event, now);
+            self.copies += 1;
+            return Vec::new();
+        }
+        match self.reader.judge(&key, &seen.event, now) {
+            Verdict::Apply => {
+                let mut due = vec![seen];
+                self.joined.remove(&key);
+                due.extend(self.follow(&key, now));
+                due
+            }
+            Verdict::Copy => {
+                self.copies += 1;
+                Vec::new()
+            }
+            Verdict::Restart { missed } => {
+                let mut due = self.release(&key);
+                if due.is_empty() && !self.joined.contains_key(&key) {
+                    let (from, to) = missed;
+                    self.oddities.push(Oddity::Gap { record: key.clone(), from, to });
+                }
+                self.joined.remove(&key);
+                due.push(seen);
+                due
+            }
+            Verdict::Wait => {
+                if let Some(joined) = self.joined.get_mut(&key) {
+                    *joined = at;
+                    return vec![seen];
+                }
+                self.waiting.entry(key).or_default().insert(at, seen);
+                Vec::new()
+            }
+            Verdict::Unreadable => Vec::new(),
+        }
+    }
+
+    /// What waited for the event that was just applied.
+    fn follow(&mut self, key: &str, now: Timestamp) -> Vec<Seen> {
+        let Some(mut waiting) = self.waiting.remove(key) else { return Vec::new() };
+        let mut due = Vec::new();
+        while let Some((at, seen)) = waiting.pop_first() {
+            match self.reader.judge(key, &seen.event, now) {
+                Verdict::Apply | Verdict::Restart { .. } => due.push(seen),
+                Verdict::Wait => {
+                    waiting.insert(at, seen);
+                    break;
+                }
+                Verdict::Copy | Verdict::Unreadable => self.copies += 1,
+            }
+        }
+        if !waiting.is_empty() {
+            self.waiting.insert(key.to_owned(), waiting);
+        }
+        due
+    }
+
+    /// Gives up waiting at the end of the history: returns, record by record, what is there. Events that come
+    /// later for these records follow as they are.
+    pub fn settle(&mut self) -> Vec<Seen> {
+        let mut keys: Vec<String> = self.waiting.keys().cloned().collect();
+        keys.sort_unstable();
+        keys.iter().flat_map(|key| self.release(key)).collect()
+    }
+
+    /// The same for the records whose next event has been awaited for long: the protocol's time for a gap.
+    pub fn settle_gaps(&mut self, now: Timestamp) -> Vec<Seen> {
+        let keys: Vec<String> = self.reader.gaps(now).into_keys().map(str::to_owned).collect();
+        keys.iter().flat_map(|key| self.release(key)).collect()
+    }
+
+    fn release(&mut self, key: &str) -> Vec<Seen> {
+        let Some(waiting) = self.waiting.remove(key) else { return Vec::new() };
+        let (Some((first, _)), Some((last, _))) = (waiting.first_key_value(), waiting.last_key_value())
+        else {
+            return Vec::new();
+        };
+        let at = self.reader.position(key);
+        let record = key.to_owned();
+        self.oddities.push(if at == Position::default() {
+            Oddity::Late { record, first: first.sequence }
+        } else {
+            let from = if at.epoch == first.epoch { at.sequence + 1 } else { 1 };
+            Oddity::Gap { record, from, to: first.sequence - 1 }
+        });
+        self.joined.insert(key.to_owned(), *last);
+        waiting.into_values().collect()
+    }
+
+    /// What was odd since the last call.
+    pub fn oddities(&mut self) -> Vec<Oddity> {
+        std::mem::take(&mut self.oddities)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use replicante_model::change::{Change, SnapshotPart};
+    use replicante_model::event::{Cause, Sealer};
+    use replicante_model::view::Health;
+
+    fn event(sequence: u64, change: Change) -> Vec<u8> {
+        let record = RecordName::cluster("default", "zk-01");
+        let sealer = Sealer {
+            source: "/replicante/test",
+            record: &record,
+            epoch: 7,
+            sequence: sequence - 1,
+            time: Timestamp(1_767_319_445_000),
+            cause: Cause::Schedule,
+            actor: None,
+        };
+        sealer.seal([&change], 1, 1 << 20).unwrap().remove(0).bytes
+    }
+
+    fn health(sequence: u64) -> Vec<u8> {
+        event(sequence, Change::ClusterHealthChanged { before: None, after: Some(Health::Healthy) })
+    }
+
+    fn snapshot(sequence: u64) -> Vec<u8> {
+        let part = SnapshotPart { part: 1, parts: 1, ..SnapshotPart::default() };
+        event(sequence, Change::ClusterSnapshot(Box::new(part)))
+    }
+
+    fn numbers(seen: &[Seen]) -> Vec<u64> {
+        seen.iter().filter_map(|seen| Some(seen.event.position()?.1)).collect()
+    }
+
+    fn take(order: &mut Order, events: impl IntoIterator<Item = Vec<u8>>) -> Vec<u64> {
+        let now = Timestamp(1_767_319_446_000);
+        let due: Vec<Seen> =
+            events.into_iter().flat_map(|bytes| order.take("cluster/default/zk-01", bytes, now)).collect();
+        numbers(&due)
+    }
+
+    #[test]
+    fn copies_are_dropped_and_what_came_too_early_follows_in_its_turn() {
+        let mut order = Order::default();
+        assert_eq!(take(&mut order, [1, 3, 4, 1, 2, 3, 4, 5].map(health)), [1, 2, 3, 4, 5]);
+        assert_eq!(order.copies, 3);
+        assert!(order.oddities().is_empty() && order.settle().is_empty());
+    }
+
+    #[test]
+    fn a_history_without_its_beginning_is_shown_from_where_it_begins() {
+        let mut order = Order::default();
+        assert!(take(&mut order, [5, 6].map(health)).is_empty());
+        assert_eq!(numbers(&order.settle()), [5, 6]);
+        assert_eq!(
+            order.oddities(),
+            [Oddity::Late { record: "cluster/default/zk-01".into(), first: 5 }]
+        );
+        assert_eq!(take(&mut order, [6, 7, 8].map(health)), [7, 8], "what comes later follows");
+        assert_eq!(take(&mut order, [snapshot(9), health(10)]), [9, 10], "and joins at a snapshot");
+        assert!(order.oddities().is_empty());
+    }
+
+    #[test]
+    fn a_gap_is_told_and_passed_at_the_next_snapshot_or_at_the_end() {
+        let mut order = Order::default();
+        assert_eq!(take(&mut order, [health(1), health(3), snapshot(5), health(6)]), [1, 3, 5, 6]);
+        let gap = |from, to| Oddity::Gap { record: "cluster/default/zk-01".into(), from, to };
+        assert_eq!(order.oddities(), [gap(2, 2)]);
+        assert_eq!(take(&mut order, [snapshot(9)]), [9]);
+        assert_eq!(order.oddities(), [gap(7, 8)]);
+        assert!(take(&mut order, [health(12)]).is_empty());
+        assert_eq!(numbers(&order.settle()), [12]);
+        assert_eq!(order.oddities(), [gap(10, 11)]);
+    }
+
+    #[test]
+    fn what_is_no_event_is_named_by_its_key() {
+        let mut order = Order::default();
+        assert!(order.take("k", b"{}".to_vec(), Timestamp(1)).is_empty());
+        assert!(order.oddities()[0].to_string().starts_with("k: a record of the stream is no event"));
+    }
+}

@@ -1,0 +1,61 @@
+//! Writing to people and to pipes. Nothing here panics when the other end is closed.
+
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
+
+use crate::error::CliError;
+
+/// Writes one line to the standard output. Styles are dropped where it is no terminal or `NO_COLOR` is set.
+///
+/// # Errors
+/// [`CliError::Closed`] when nobody reads any more.
+pub fn line(text: impl Display) -> Result<(), CliError> {
+    writeln!(anstream::stdout().lock(), "{text}")?;
+    Ok(())
+}
+
+/// Writes bytes and the end of a line, as they are.
+///
+/// # Errors
+/// [`CliError::Closed`] when nobody reads any more.
+pub fn raw(bytes: &[u8]) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)?;
+    out.write_all(b"\n")?;
+    Ok(())
+}
+
+/// Writes a value as indented JSON.
+///
+/// # Errors
+/// [`CliError::Closed`] when nobody reads any more.
+pub fn json(value: &impl serde::Serialize) -> Result<(), CliError> {
+    let text = serde_json::to_vec_pretty(value).map_err(|error| CliError::Failed(error.to_string()))?;
+    raw(&text)
+}
+
+/// Writes a note to the standard error output: it never mixes with what a pipe takes.
+pub fn note(text: impl Display) {
+    // Nobody to tell is no reason to stop.
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// Whether the standard output is a terminal that can be redrawn.
+pub fn is_screen() -> bool {
+    std::io::stdout().is_terminal() && std::env::var("TERM").is_ok_and(|term| term != "dumb")
+}
+
+/// Width and height of the terminal that the standard output is, if it is one.
+pub fn size() -> Option<(usize, usize)> {
+    let (width, height) = terminal_size::terminal_size_of(std::io::stdout())?;
+    // Some terminals say 0 when they do not know.
+    (width.0 > 0 && height.0 > 0).then_some((usize::from(width.0), usize::from(height.0)))
+}
+
+/// What to type before the name of a command: whoever came by `cargo run` goes on with it.
+pub fn program() -> &'static str {
+    match std::env::var_os("CARGO_PKG_NAME") {
+        Some(_) => "cargo run --release --",
+        None => "replicante",
+    }
+}

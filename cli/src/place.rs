@@ -1,0 +1,236 @@
+//! Where the system is that a command talks to: AWS as the environment says, or what `replicante up` runs.
+//!
+//! In this order: `--data DIR`; the environment, when it names a table, a stream or an endpoint; the folder
+//! `.replicante`, when `up` has written its endpoints there; AWS, when the environment says how to get there.
+
+use std::collections::BTreeMap;
+use std::net::ToSocketAddrs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use replicante_aws::{Clients, Endpoints, Queue, Stream, Table};
+use replicante_model::Kind;
+use replicante_model::time::parse_human;
+
+use crate::error::CliError;
+use crate::out;
+
+/// The data folder, unless said.
+pub const DATA: &str = ".replicante";
+/// What `up` writes into it.
+const ENVIRONMENT: &str = "environment.json";
+/// Name of table and stream, unless said.
+const NAME: &str = "replicante";
+const SERVICES: [&str; 3] =
+    ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL_SQS"];
+/// How long a local service may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// Which system a command talks to.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct PlaceArgs {
+    /// Data folder of a running `replicante up` [default: the environment, else .replicante]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// The system that a command talks to.
+#[derive(Clone, Debug)]
+pub struct Place {
+    clients: Clients,
+    variables: BTreeMap<String, String>,
+    /// Whether the services are those of `replicante up`, on this machine.
+    pub local: bool,
+}
+
+/// Where the variables are from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Source {
+    Environment,
+    Folder(PathBuf),
+}
+
+impl Place {
+    /// Finds the system, and checks that something listens where it is said to be.
+    ///
+    /// # Errors
+    /// When nothing says where it is, or nothing listens there.
+    pub async fn find(args: &PlaceArgs) -> Result<Self, CliError> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let default = Path::new(DATA).join(ENVIRONMENT).is_file();
+        let home = home().is_some_and(|home| home.join(".aws/config").is_file());
+        match source(args.data.as_deref(), &variable, default, home)? {
+            Source::Environment => {
+                let clients = Clients::from_env().await;
+                let variables: BTreeMap<String, String> = std::env::vars().collect();
+                check(&variables, None).await?;
+                Ok(Place { clients, variables, local: false })
+            }
+            Source::Folder(folder) => {
+                if args.data.is_none() {
+                    let folder = folder.display();
+                    out::note(format_args!("(talking to the `replicante up` of the folder {folder})"));
+                }
+                let (variables, endpoints) = read(&folder)?;
+                check(&variables, Some(&folder)).await?;
+                Ok(Place { clients: Clients::local(&endpoints), variables, local: true })
+            }
+        }
+    }
+
+    /// The table.
+    pub fn table(&self) -> Table {
+        Table::new(&self.clients, self.name("REPLICANTE_TABLE"))
+    }
+
+    /// The stream.
+    pub fn stream(&self) -> Stream {
+        Stream::new(&self.clients, self.name("REPLICANTE_STREAM"))
+    }
+
+    /// The queue of the tasks of one kind of record.
+    ///
+    /// # Errors
+    /// When its URL is not set.
+    pub fn queue(&self, kind: Kind) -> Result<Queue, CliError> {
+        let name = match kind {
+            Kind::Discovery => "REPLICANTE_DISCOVERY_QUEUE_URL",
+            Kind::Cluster => "REPLICANTE_REFRESH_QUEUE_URL",
+        };
+        match self.variables.get(name).filter(|url| !url.is_empty()) {
+            Some(url) => Ok(Queue::new(&self.clients, url)),
+            None => Err(CliError::Failed(format!(
+                "{name} is not set: the URL of the queue of {kind} tasks; the stack's outputs name it"
+            ))),
+        }
+    }
+
+    /// How often the schedulers run there: no interval is shorter.
+    ///
+    /// # Errors
+    /// When the variable holds no duration.
+    pub fn tick(&self) -> Result<Duration, CliError> {
+        match self.variables.get("REPLICANTE_TICK").filter(|tick| !tick.is_empty()) {
+            None => Ok(Duration::from_secs(60)),
+            Some(tick) => parse_human(tick)
+                .map_err(|problem| CliError::Failed(format!("REPLICANTE_TICK is `{tick}`: {problem}"))),
+        }
+    }
+
+    fn name(&self, variable: &str) -> &str {
+        self.variables.get(variable).filter(|name| !name.is_empty()).map_or(NAME, String::as_str)
+    }
+}
+
+/// Decides where the variables are from. `default`: the default folder has endpoints; `profile`: AWS is
+/// configured in the home folder.
+fn source(
+    data: Option<&Path>,
+    variable: &dyn Fn(&str) -> Option<String>,
+    default: bool,
+    profile: bool,
+) -> Result<Source, CliError> {
+    let named = ["REPLICANTE_TABLE", "REPLICANTE_STREAM", "AWS_ENDPOINT_URL"];
+    let aws = ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"];
+    let set = |names: &[&str]| names.iter().any(|name| variable(name).is_some());
+    match data {
+        Some(folder) => Ok(Source::Folder(folder.to_owned())),
+        None if set(&named) || set(&SERVICES) => Ok(Source::Environment),
+        None if default => Ok(Source::Folder(PathBuf::from(DATA))),
+        None if set(&aws) || profile => Ok(Source::Environment),
+        None => Err(CliError::Failed(format!(
+            "nothing says where Replicante runs: start it here with `{program} up -f FILE`, name its data folder \
+             with --data DIR, or set AWS_REGION, REPLICANTE_TABLE and REPLICANTE_STREAM for a deployment on AWS",
+            program = out::program()
+        ))),
+    }
+}
+
+fn home() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(PathBuf::from)
+}
+
+fn read(folder: &Path) -> Result<(BTreeMap<String, String>, Endpoints), CliError> {
+    let path = folder.join(ENVIRONMENT);
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        let (path, program) = (path.display(), out::program());
+        CliError::Failed(format!(
+            "reading {path}: {error}; `{program} up --data {}` writes it",
+            folder.display()
+        ))
+    })?;
+    let damaged = |error: serde_json::Error| {
+        CliError::Failed(format!("{} is damaged: {error}; the next `up` writes it anew", path.display()))
+    };
+    let variables = serde_json::from_str(&text).map_err(damaged)?;
+    Ok((variables, serde_json::from_str(&text).map_err(damaged)?))
+}
+
+/// Checks that something listens at the endpoints that are on this machine: their ports change with each `up`.
+async fn check(variables: &BTreeMap<String, String>, folder: Option<&Path>) -> Result<(), CliError> {
+    for name in SERVICES {
+        let Some(url) = variables.get(name) else { continue };
+        let Some(address) = loopback(url) else { continue };
+        let connect = tokio::time::timeout(CONNECT, tokio::net::TcpStream::connect(address)).await;
+        if !matches!(connect, Ok(Ok(_))) {
+            let said = match folder {
+                Some(folder) => format!("{} says so", folder.join(ENVIRONMENT).display()),
+                None => format!("{name} says so"),
+            };
+            return Err(CliError::Failed(format!(
+                "nothing listens at {url} ({said}): is `replicante up` running?"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The address of a URL, if it is on this machine.
+fn loopback(url: &str) -> Option<std::net::SocketAddr> {
+    let host = url.strip_prefix("http://")?.split('/').next()?;
+    let mut addresses = host.to_socket_addrs().ok()?;
+    addresses.find(|address| address.ip().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(data: Option<&str>, set: &[&str], default: bool) -> Result<Source, CliError> {
+        let variable = |name: &str| set.contains(&name).then(|| "x".to_owned());
+        source(data.map(Path::new), &variable, default, false)
+    }
+
+    #[test]
+    fn the_folder_that_is_named_comes_first_then_the_environment_then_the_default_folder() {
+        let folder = |name: &str| Source::Folder(PathBuf::from(name));
+        assert_eq!(find(Some("d"), &["REPLICANTE_TABLE"], true).unwrap(), folder("d"));
+        assert_eq!(find(None, &["REPLICANTE_TABLE"], true).unwrap(), Source::Environment);
+        assert_eq!(find(None, &["AWS_ENDPOINT_URL_KINESIS"], true).unwrap(), Source::Environment);
+        assert_eq!(find(None, &["AWS_REGION"], true).unwrap(), folder(".replicante"));
+        assert_eq!(find(None, &["AWS_REGION"], false).unwrap(), Source::Environment);
+    }
+
+    #[test]
+    fn who_says_nothing_is_told_what_to_say() {
+        let error = find(None, &[], false).unwrap_err().to_string();
+        assert!(error.contains("up -f FILE") && error.contains("AWS_REGION"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn endpoints_that_nobody_listens_at_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let variables: BTreeMap<String, String> =
+            SERVICES.iter().map(|name| ((*name).to_owned(), url.clone())).collect();
+        let json = serde_json::to_string(&variables).unwrap();
+        std::fs::write(folder.path().join(ENVIRONMENT), json).unwrap();
+        let args = PlaceArgs { data: Some(folder.path().to_owned()) };
+        assert!(Place::find(&args).await.unwrap().local);
+        drop(listener);
+        let error = Place::find(&args).await.unwrap_err().to_string();
+        assert!(error.starts_with(&format!("nothing listens at {url}")), "{error}");
+        assert!(error.ends_with("is `replicante up` running?"), "{error}");
+    }
+}

@@ -1,0 +1,117 @@
+//! The list of clusters.
+
+use replicante_model::summary::Summary;
+use replicante_model::time::human;
+use replicante_model::view::Health;
+use replicante_model::{RecordName, Timestamp};
+use replicante_protocol::head::Head;
+
+use crate::view::event::name;
+use crate::view::record;
+use crate::view::style::{Tone, of_health};
+use crate::view::table::{Cell, table};
+use crate::view::text::short;
+
+/// One cluster of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its name.
+    pub record: RecordName,
+    /// What its head says of it.
+    pub summary: Summary,
+    /// When it was refreshed last, if ever.
+    pub refreshed: Option<Timestamp>,
+}
+
+const HEADING: [&str; 9] =
+    ["CLUSTER", "HEALTH", "KIND", "NODES", "UP", "DOWN", "SHARDS", "PRIMARIES", "REFRESHED"];
+
+/// The table, in at most `most` columns.
+pub fn list(rows: &[Row], now: Timestamp, most: Option<usize>) -> Vec<String> {
+    let rows: Vec<Vec<Cell>> = rows.iter().map(|row| cells(row, now)).collect();
+    table(&HEADING, &rows, most)
+}
+
+/// The cells that every list of clusters begins with.
+pub fn cells(row: &Row, now: Timestamp) -> Vec<Cell> {
+    let summary = &row.summary;
+    let down = summary.nodes_down + summary.agents_down;
+    vec![
+        Cell::text(name(&row.record)),
+        health(summary.health),
+        Cell::text(kinds(summary)),
+        Cell::number(summary.nodes),
+        Cell::number(summary.nodes.saturating_sub(down)),
+        Cell::trouble(down, Tone::Bad),
+        Cell::number(summary.shards),
+        Cell::number(summary.primaries),
+        Cell::text(ago(row.refreshed, now)),
+    ]
+}
+
+/// The health in its colour.
+pub fn health(health: Option<Health>) -> Cell {
+    Cell::text(health.map_or("new", Health::as_str)).toned(of_health(health))
+}
+
+/// The kinds of a cluster's nodes.
+pub fn kinds(summary: &Summary) -> String {
+    if summary.kinds.is_empty() { "-".into() } else { summary.kinds.join(",") }
+}
+
+/// How long ago.
+pub fn ago(time: Option<Timestamp>, now: Timestamp) -> String {
+    match time {
+        None => "never".into(),
+        Some(time) if now.since(time).as_secs() == 0 => "now".into(),
+        Some(time) => format!("{} ago", short(now.since(time))),
+    }
+}
+
+/// `22 healthy, 2 degraded`: what there is, worst last.
+pub fn healths<'a>(summaries: impl IntoIterator<Item = &'a Summary>) -> String {
+    let mut counts = [0_u64; 5];
+    for summary in summaries {
+        counts[match summary.health {
+            Some(Health::Healthy) => 0,
+            Some(Health::Degraded) => 1,
+            Some(Health::Down) => 2,
+            Some(Health::Unknown) => 3,
+            None => 4,
+        }] += 1;
+    }
+    let words = ["healthy", "degraded", "down", "unknown", "new"];
+    let told = counts.iter().zip(words).filter(|(count, _)| **count > 0);
+    let parts: Vec<String> = told.map(|(count, word)| format!("{count} {word}")).collect();
+    if parts.is_empty() { "none yet".into() } else { parts.join(", ") }
+}
+
+/// The table with all columns, as wide as it is.
+pub fn wide(heads: &[Head], now: Timestamp) -> Vec<String> {
+    let mut heading = HEADING.to_vec();
+    heading.extend(["TOOK", "EVERY", "DUE", "MISSING", "EVENTS", "NAME", "LAST PROBLEM"]);
+    let cells = |head: &Head| {
+        let row = record::row(head);
+        let mut cells = cells(&row, now);
+        let due = if !head.enabled {
+            "disabled".into()
+        } else if head.due <= now {
+            "now".into()
+        } else {
+            format!("in {}", short(head.due.since(now)))
+        };
+        let summary = &row.summary;
+        cells.extend([
+            Cell::text(format!("{} ms", summary.ms)),
+            Cell::text(human(head.interval)),
+            Cell::text(due),
+            Cell::trouble(summary.missing, Tone::Warn),
+            Cell::number(head.sequence),
+            Cell::text(summary.name.as_deref().unwrap_or("-")),
+            Cell::text(summary.reason.as_deref().unwrap_or("-")),
+        ]);
+        cells
+    };
+    let rows: Vec<Vec<Cell>> = heads.iter().map(cells).collect();
+    table(&heading, &rows, None)
+}

@@ -1,0 +1,109 @@
+//! The list of discoveries, and one of them.
+
+use replicante_model::Timestamp;
+use replicante_model::discovery::DiscoveryState;
+use replicante_model::time::human;
+use replicante_objects::{Object, SourceSpec};
+use replicante_protocol::head::Head;
+
+use crate::view::clusters::ago;
+use crate::view::event::name;
+use crate::view::record::{row, schedule};
+use crate::view::style::{Tone, bold};
+use crate::view::table::{Cell, table};
+use crate::view::text::{clean, count, pad};
+
+const HEADING: [&str; 9] =
+    ["DISCOVERY", "STATUS", "CLUSTERS", "MISSING", "REJECTED", "CONFLICTS", "EVERY", "LAST RUN", "REASON"];
+
+/// The table, in at most `most` columns.
+pub fn list(heads: &[Head], now: Timestamp, most: Option<usize>) -> Vec<String> {
+    let cells = |head: &Head| {
+        let row = row(head);
+        let summary = &row.summary;
+        let (status, tone) = status(head, &row);
+        vec![
+            Cell::text(name(&head.record).trim_start_matches("discovery ")),
+            Cell::text(status).toned(tone),
+            Cell::number(summary.clusters),
+            Cell::trouble(summary.missing, Tone::Warn),
+            Cell::trouble(summary.rejected, Tone::Warn),
+            Cell::trouble(summary.conflicts, Tone::Warn),
+            Cell::text(human(head.interval)),
+            Cell::text(ago(row.refreshed, now)),
+            Cell::text(summary.reason.as_deref().unwrap_or("-")),
+        ]
+    };
+    let rows: Vec<Vec<Cell>> = heads.iter().map(cells).collect();
+    table(&HEADING, &rows, most)
+}
+
+fn status(head: &Head, row: &crate::view::clusters::Row) -> (&'static str, Tone) {
+    match (&row.summary.reason, row.refreshed) {
+        _ if !head.enabled => ("disabled", Tone::Quiet),
+        (_, None) => ("new", Tone::Quiet),
+        (Some(_), _) => ("failing", Tone::Bad),
+        (None, _) => ("ok", Tone::Good),
+    }
+}
+
+/// One discovery.
+pub fn discovery(
+    head: &Head,
+    object: Option<&Object>,
+    state: Option<&DiscoveryState>,
+    now: Timestamp,
+    most: Option<usize>,
+) -> Vec<String> {
+    let row = row(head);
+    let (status, tone) = status(head, &row);
+    let mut lines = vec![format!("{}  {}", bold(&clean(&head.record.id)), tone.paint(status))];
+    let mut fact = |name: &str, what: &str| lines.push(format!("  {}  {}", pad(name, 9), clean(what)));
+    fact("record", &head.record.key());
+    if let Some(Object::Discovery(discovery)) = object {
+        fact("source", &source(&discovery.spec.source));
+        fact("clusters", &format!("each refreshed every {}", human(discovery.spec.refresh.interval)));
+    }
+    fact("last run", &format!("{}; {}", ago(row.refreshed, now), schedule(head, now)));
+    if let Some(failing) = state.and_then(|state| state.failing.as_ref()) {
+        fact("failing", &format!("since {}: {}", failing.since, failing.reason));
+    } else if let Some(reason) = &row.summary.reason {
+        fact("reason", reason);
+    }
+    let summary = &row.summary;
+    fact(
+        "reports",
+        &format!("{}, {} missing", count(summary.clusters, "cluster"), summary.missing),
+    );
+    let Some(state) = state else { return lines };
+    let mut section = |title: &str, heading: &[&str], rows: Vec<Vec<Cell>>| {
+        if !rows.is_empty() {
+            lines.push(String::new());
+            lines.push(title.to_owned());
+            lines.extend(table(heading, &rows, most));
+        }
+    };
+    let rejected = state.rejected.iter().map(|(record, reason)| vec![Cell::text(record), Cell::text(reason)]);
+    section("Records that are set aside", &["RECORD", "REASON"], rejected.collect());
+    let missing = state.clusters.iter().filter_map(|(id, known)| {
+        let since = known.missing_since?;
+        Some(vec![
+            Cell::text(id),
+            Cell::text(since.rfc3339()),
+            Cell::number(known.missing_answers.into()),
+        ])
+    });
+    section("Clusters that it no longer reports", &["CLUSTER", "SINCE", "ANSWERS"], missing.collect());
+    let owned = state.clusters.iter().filter_map(|(id, known)| {
+        Some(vec![Cell::text(id), Cell::text(known.owner.as_deref()?)])
+    });
+    section("Clusters that another discovery owns", &["CLUSTER", "DISCOVERY"], owned.collect());
+    lines
+}
+
+fn source(source: &SourceSpec) -> String {
+    match source {
+        SourceSpec::Http(http) => format!("{:?} {}", http.method, http.url).replacen("Post", "POST", 1).replacen("Get", "GET", 1),
+        SourceSpec::File(file) => format!("the file {}", file.path),
+    }
+}

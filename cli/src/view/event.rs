@@ -1,0 +1,82 @@
+//! Events as lines: time, cluster, type, what changed.
+
+use replicante_model::{Kind, RecordName};
+
+use crate::order::Seen;
+use crate::view::change::{describe, tone};
+use crate::view::style::Tone;
+use crate::view::text::{clean, fit, pad};
+
+/// Columns of names and types; longer ones shift their line.
+pub const NAME: usize = 12;
+const TYPE: usize = 22;
+
+/// One line, before it is painted and cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// When it was observed.
+    pub time: String,
+    /// The cluster or discovery.
+    pub name: String,
+    /// The type.
+    pub kind: String,
+    /// What changed.
+    pub what: String,
+    /// How it is to be seen.
+    pub tone: Tone,
+}
+
+/// How much of the time is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Times {
+    /// Date and time, UTC, as in the event.
+    Full,
+    /// The time of the day in UTC, to the second.
+    Clock,
+}
+
+impl Line {
+    /// The line of an event.
+    pub fn of(seen: &Seen, times: Times) -> Self {
+        let event = &seen.event;
+        Line {
+            time: time(&event.time, times),
+            name: clean(&name(&seen.record)).into_owned(),
+            kind: event.change.name().into(),
+            what: clean(&describe(&event.change)).into_owned(),
+            tone: tone(&event.change),
+        }
+    }
+
+    /// The line, painted, in at most `most` columns where that is given.
+    pub fn show(&self, most: Option<usize>) -> String {
+        let front = format!("{}  {}  ", self.time, pad(&self.name, NAME));
+        let kind = pad(&self.kind, TYPE);
+        let used = crate::view::text::width(&front) + crate::view::text::width(&kind) + 2;
+        let what = match most {
+            Some(most) => fit(&self.what, most.saturating_sub(used)),
+            None => self.what.as_str().into(),
+        };
+        format!("{front}{}  {what}", self.tone.paint(&kind))
+    }
+}
+
+/// The name of a record as lists show it: the default namespace goes without saying.
+pub fn name(record: &RecordName) -> String {
+    let id = match record.namespace.as_str() {
+        "default" => record.id.clone(),
+        namespace => format!("{namespace}/{}", record.id),
+    };
+    match record.kind {
+        Kind::Cluster => id,
+        Kind::Discovery => format!("discovery {id}"),
+    }
+}
+
+/// An event's time as it is shown.
+pub fn time(rfc3339: &str, times: Times) -> String {
+    match times {
+        Times::Full => clean(rfc3339).into_owned(),
+        Times::Clock => clean(rfc3339.get(11..19).unwrap_or(rfc3339)).into_owned(),
+    }
+}

@@ -1,0 +1,11 @@
+//! What users see: pure functions from what is known to lines. Each is checked against a golden text.
+
+pub mod change;
+pub mod cluster;
+pub mod clusters;
+pub mod discoveries;
+pub mod event;
+pub mod record;
+pub mod style;
+pub mod table;
+pub mod text;

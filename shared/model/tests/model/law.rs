@@ -1,0 +1,235 @@
+//! The law (events.md): folding the events, from the start or from any snapshot, gives the stored view - over random
+//! histories of discovery records, answers, settings and clocks. [`History::refresh`] checks it after each commit.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use replicante_model::Timestamp;
+use replicante_model::change::Change;
+use replicante_model::diff::diff;
+use replicante_model::fold::fold;
+use replicante_model::observation::{
+    AgentInfo, AgentVersion, NodeDetails, NodeReport, Observation, Role, ShardReport,
+};
+use replicante_model::observe::observe;
+use replicante_model::record::{AgentApi, AgentSettings, ClusterIdCheck, DiscoveredCluster};
+use replicante_model::refresh::Rules;
+use replicante_model::view::ClusterState;
+
+use crate::given::{CLUSTER, Heard, NOW, item, offset};
+use crate::history::History;
+
+/// Ids as sources give them: short, with a port, an URL, and text that must be encoded.
+const NODES: [&str; 5] =
+    ["n1", "n2.example.com:27017", "http://n3.example.com:8000", "n 4/ü%", "n5\u{1}\"\\"];
+const SHARDS: [&str; 4] = ["s1", "s2", "a shard/ü", "\"\u{7f}\\"];
+
+/// One refresh of a random history.
+#[derive(Clone, Debug)]
+struct Step {
+    /// Milliseconds that the clock moves, back as well.
+    passed: i64,
+    input: DiscoveredCluster,
+    heard: Heard,
+}
+
+fn role() -> impl Strategy<Value = Role> {
+    prop_oneof![
+        3 => Just(Role::Primary),
+        3 => Just(Role::Secondary),
+        1 => Just(Role::Recovering),
+        1 => Just(Role::Other("peer".into())),
+    ]
+}
+
+fn info() -> impl Strategy<Value = AgentInfo> {
+    (prop::bool::ANY, 0..2).prop_map(|(first, number)| AgentInfo {
+        api: if first { AgentApi::V1 } else { AgentApi::V2 },
+        version: AgentVersion { number: format!("0.{number}"), checkout: "abc".into(), taint: String::new() },
+    })
+}
+
+fn report(node: usize) -> impl Strategy<Value = Observation> {
+    let shard = prop::option::weighted(0.7, (role(), 0..3i64));
+    let attribute = prop::option::of(0..2i32);
+    let identity = (0..10, 0..8usize, prop::option::of(0..2), prop::option::weighted(0.2, Just("UNHEALTHY")));
+    (info(), identity, 0..3, prop::collection::vec(attribute, 2), prop::collection::vec(shard, SHARDS.len()))
+        .prop_map(move |(agent, (cluster, id, name, condition), version, attributes, shards)| {
+            Observation::Up(Box::new(NodeReport {
+                agent,
+                node: NodeDetails {
+                    node_id: if id == 0 { "shared".into() } else { NODES[node].into() },
+                    kind: if version == 2 { "mongo.replica".into() } else { "Zookeeper".into() },
+                    version: format!("3.{version}"),
+                    condition: condition.map(String::from),
+                    attributes: (0..)
+                        .zip(attributes)
+                        .filter_map(|(key, value)| Some((format!("a{key}"), value?.to_string())))
+                        .collect(),
+                },
+                cluster_id: if cluster == 0 { "another".into() } else { CLUSTER.into() },
+                display_name: name.map(|name| format!("Orders {name}")),
+                shards: SHARDS
+                    .iter()
+                    .zip(shards)
+                    .filter_map(|(id, shard)| {
+                        let (role, value) = shard?;
+                        let report = ShardReport { role, commit_offset: offset(value), lag: None };
+                        Some(((*id).to_string(), report))
+                    })
+                    .collect(),
+            }))
+        })
+}
+
+fn observation(node: usize) -> impl Strategy<Value = Option<Observation>> {
+    let reason = |number: i32| format!("reason {number}");
+    prop_oneof![
+        1 => Just(None),
+        1 => Just(Some(Observation::NotPolled)),
+        2 => (0..2).prop_map(move |number| Some(Observation::AgentDown { reason: reason(number) })),
+        2 => (0..2, prop::option::of(info())).prop_map(move |(number, agent)| {
+            Some(Observation::NodeDown { reason: reason(number), agent })
+        }),
+        8 => report(node).prop_map(Some),
+    ]
+}
+
+fn settings() -> impl Strategy<Value = AgentSettings> {
+    (1..=3u32, 1..=3u32, prop::bool::weighted(0.2)).prop_map(|(down, up, ignore)| AgentSettings {
+        failures_before_down: down,
+        successes_before_up: up,
+        cluster_id: if ignore { ClusterIdCheck::Ignore } else { ClusterIdCheck::Check },
+        ..AgentSettings::default()
+    })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let present = prop::collection::vec(prop::option::weighted(0.85, 0..4), NODES.len());
+    let heard =
+        [observation(0), observation(1), observation(2), observation(3), observation(4)].prop_map(Vec::from);
+    let passed = prop_oneof![4 => 0..120_000i64, 1 => -600_000..0i64, 1 => 0..10_000_000i64];
+    let cluster = (prop::option::weighted(0.3, 0..2), prop::bool::weighted(0.15), 0..8, settings());
+    (passed, present, cluster, heard).prop_map(|(passed, present, cluster, heard)| {
+        let (name, missing, discovery, agents) = cluster;
+        let mut input = item(&[]);
+        input.record.display_name = name.map(|name| format!("Named {name}"));
+        input.missing_since = missing.then_some(NOW);
+        input.discovery = if discovery == 0 { "other".into() } else { "fleet".into() };
+        input.agents = agents;
+        for (node, address) in NODES.iter().zip(present) {
+            // An id that is an URL is the address itself.
+            if let Some(address) = address {
+                let other = format!("http://10.0.0.{}:8000", address / 3);
+                let address = if node.starts_with("http") { (*node).to_string() } else { other };
+                input.record.nodes.insert((*node).to_string(), address);
+            }
+        }
+        let heard: BTreeMap<_, _> = NODES
+            .iter()
+            .zip(heard)
+            .filter_map(|(node, observation)| Some(((*node).to_string(), observation?)))
+            .collect();
+        Step { passed, input, heard }
+    })
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
+    (0..3u64, 1..3u64).prop_map(|(readings, retention)| Rules {
+        readings_age: Duration::from_secs(readings * 60),
+        // A quarter of it: snapshots within a random history.
+        retention: Duration::from_secs(4 * 600 * retention),
+    })
+}
+
+fn config() -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(192) }
+}
+
+fn run(history: &mut History, step: &Step) {
+    history.now = Timestamp(history.now.0 + step.passed);
+    history.input = step.input.clone();
+    history.refresh(&step.heard);
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn folding_the_events_gives_the_stored_view_whatever_happens(
+        steps in prop::collection::vec(step(), 1..16),
+        rules in rules(),
+    ) {
+        let mut history = History::of(item(&[]));
+        history.rules = rules;
+        for step in &steps {
+            run(&mut history, step);
+        }
+        history.check_snapshots();
+    }
+
+    #[test]
+    fn observing_the_same_again_changes_nothing_once_the_counters_have_settled(
+        steps in prop::collection::vec(step(), 1..6),
+    ) {
+        let mut history = History::of(item(&[]));
+        for step in &steps {
+            run(&mut history, step);
+        }
+        let last = steps.last().unwrap();
+        // Three successes until it is up, then two refreshes until a primary is lost or contested.
+        let busy = history.settle(&last.heard);
+        prop_assert!(busy <= 5, "{busy} refreshes");
+    }
+
+    #[test]
+    fn without_counters_the_second_refresh_with_the_same_answers_changes_nothing(step in step()) {
+        let mut step = step;
+        step.input.agents.failures_before_down = 1;
+        step.input.agents.successes_before_up = 1;
+        // Shards of one node alone have no primary to judge.
+        for (node, observation) in &mut step.heard {
+            if let Observation::Up(report) = observation {
+                report.shards = std::mem::take(&mut report.shards)
+                    .into_iter()
+                    .map(|(shard, report)| (format!("{node} {shard}"), report))
+                    .collect();
+            }
+        }
+        let mut history = History::of(item(&[]));
+        run(&mut history, &step);
+        prop_assert!(history.refresh(&step.heard).is_nothing());
+    }
+
+    #[test]
+    fn any_prefix_of_a_commits_changes_leads_to_a_view_from_which_the_next_goes_on(
+        steps in prop::collection::vec((step(), 0..100usize), 1..8),
+    ) {
+        let mut state = ClusterState::default();
+        let mut now = NOW;
+        let mut commit = |state: &mut ClusterState, step: &Step, cut: usize| {
+            now = Timestamp(now.0 + step.passed);
+            let next = observe(state, &step.input, &step.heard, now);
+            let changes = diff(state.view.as_ref(), next.view.as_ref().unwrap());
+            let whole = fold(state.view.clone(), &changes).unwrap();
+            assert_eq!(whole, next.view);
+            let kept = changes.len() * cut / 100;
+            let view = fold(state.view.clone(), &changes[..kept]).unwrap();
+            *state = ClusterState { view, ..next };
+            changes.len() - kept
+        };
+        for (step, cut) in &steps {
+            commit(&mut state, step, *cut);
+        }
+        let (last, _) = steps.last().unwrap();
+        let last = Step { passed: 0, ..last.clone() };
+        // Nothing is cut now: it comes to rest.
+        for _ in 0..6 {
+            commit(&mut state, &last, 100);
+        }
+        let again = observe(&state, &last.input, &last.heard, now);
+        let rest: Vec<Change> = diff(state.view.as_ref(), again.view.as_ref().unwrap());
+        prop_assert_eq!(rest, []);
+    }
+}
