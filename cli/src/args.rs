@@ -4,9 +4,10 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use replicante_model::time::parse_human;
+use replicante_model::time::{human, parse_human};
 
 use crate::commands::apply::ApplyArgs;
+use crate::commands::bench::BenchArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::events::EventsArgs;
 use crate::commands::fleet::FleetArgs;
@@ -19,8 +20,11 @@ use crate::commands::up::UpArgs;
 #[command(
     name = "replicante",
     version,
-    after_help = "Exit codes: 0 it worked, 1 something failed, 2 wrong usage.\n\
-                  First steps: `replicante demo` shows it all on a simulated fleet; `replicante up -f FILE` runs it."
+    after_help = "First steps:\n  \
+                  replicante demo --for 30s   shows it all on a simulated fleet\n  \
+                  replicante up -f FILE       runs it on this machine, for your own\n\n\
+                  Colours are for terminals alone; NO_COLOR turns them off.\n\
+                  Exit codes: 0 it worked, 1 something failed, 2 wrong usage."
 )]
 pub struct Cli {
     /// What to do.
@@ -49,14 +53,22 @@ pub enum Command {
     Discover(TaskArgs),
     /// Run the simulated fleet alone, for `up` and for tests of your own
     Fleet(FleetArgs),
+    /// Measure what this machine does, and what it costs
+    Bench(BenchArgs),
 }
 
 /// Reads a duration: `500ms`, `30s`, `1h30m`.
+///
+/// # Errors
+/// Says what was expected.
 pub fn duration(text: &str) -> Result<Duration, String> {
     parse_human(text)
 }
 
 /// Reads a duration that is not zero.
+///
+/// # Errors
+/// Says what was expected.
 pub fn positive(text: &str) -> Result<Duration, String> {
     match parse_human(text)? {
         Duration::ZERO => Err("it must be longer than zero".into()),
@@ -64,7 +76,21 @@ pub fn positive(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Reads a duration within bounds.
+///
+/// # Errors
+/// Names the bounds.
+pub fn between(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+    match parse_human(text)? {
+        span if (least..=most).contains(&span) => Ok(span),
+        _ => Err(format!("expected {} to {}", human(least), human(most))),
+    }
+}
+
 /// Reads a range of counts: `3-7`, or one number.
+///
+/// # Errors
+/// Says what was expected.
 pub fn range(text: &str) -> Result<RangeInclusive<usize>, String> {
     let bad = || format!("`{text}` is no range: expected two numbers from 1 to 1000, like 3-7, or one");
     let (first, last) = text.split_once('-').unwrap_or((text, text));
@@ -74,6 +100,9 @@ pub fn range(text: &str) -> Result<RangeInclusive<usize>, String> {
 }
 
 /// Reads the mean time between changes: a duration, or `off`.
+///
+/// # Errors
+/// Says what was expected.
 pub fn pace(text: &str) -> Result<Pace, String> {
     match text {
         "off" => Ok(Pace(None)),

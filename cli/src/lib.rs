@@ -12,6 +12,7 @@
 //! events are the workers' alone.
 
 pub mod args;
+pub mod bench;
 pub mod check;
 pub mod commands;
 pub mod demo;
@@ -71,6 +72,7 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Apply(args) => commands::apply::run(args).await,
         Command::Refresh(args) => commands::task::run(args, Kind::Cluster).await,
         Command::Discover(args) => commands::task::run(args, Kind::Discovery).await,
+        Command::Bench(args) => commands::bench::run(args).await,
         Command::Fleet(args) => commands::fleet::run(args).await,
     }
 }

@@ -14,6 +14,7 @@ use replicante_model::time::parse_human;
 
 use crate::error::CliError;
 use crate::out;
+use crate::view::style::Tone;
 
 /// The data folder, unless said.
 pub const DATA: &str = ".replicante";
@@ -69,7 +70,8 @@ impl Place {
             Source::Folder(folder) => {
                 if args.data.is_none() {
                     let folder = folder.display();
-                    out::note(format_args!("(talking to the `replicante up` of the folder {folder})"));
+                    let note = format!("(from the `replicante up` of the folder {folder})");
+                    out::note(Tone::Quiet.paint(&note));
                 }
                 let (variables, endpoints) = read(&folder)?;
                 check(&variables, Some(&folder)).await?;

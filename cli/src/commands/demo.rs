@@ -64,7 +64,7 @@ pub struct DemoArgs {
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// How often each cluster is refreshed: at least 1s
-    #[arg(long, default_value = "2s", value_parser = positive, value_name = "TIME")]
+    #[arg(long, default_value = "2s", value_parser = interval_of, value_name = "TIME")]
     pub interval: Duration,
     /// Mean time between two changes of the fleet, or `off`
     #[arg(long, default_value = "1s", value_parser = pace, value_name = "TIME")]
@@ -72,6 +72,13 @@ pub struct DemoArgs {
     /// Writes the functions' logs to a file; RUST_LOG sets the level
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
+}
+
+fn interval_of(text: &str) -> Result<Duration, String> {
+    match positive(text)? {
+        span if span < TICK => Err(format!("expected {} or more", human(TICK))),
+        span => Ok(span),
+    }
 }
 
 /// Runs the command.
@@ -285,6 +292,7 @@ impl Show {
             copies,
             check,
             program: out::program(),
+            width: out::size().map_or(frame::WIDTH, |(width, _)| width),
         };
         summary(&outline).into_iter().try_for_each(out::line)
     }

@@ -21,10 +21,11 @@ const PORT: u16 = 7654;
 /// Values of `fleet`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    replicante fleet                            24 clusters that change, at the port of examples/discovery.yaml\n  \
-    replicante fleet --changes off --seed 7     another fleet, and nothing changes\n  \
-    replicante fleet --script history.json      play [{\"at\": \"2s\", \"change\": {\"change\": \"agent\",\n  \
-                                              \"cluster\": \"zk-01\", \"node\": \"node-2\", \"state\": \"gone\"}}]")]
+    replicante fleet                          at the port of examples/discovery.yaml\n  \
+    replicante fleet --changes off --seed 7   another fleet, and nothing changes\n  \
+    replicante fleet --script history.json    changes of your own, like\n    \
+      [{\"at\": \"2s\", \"change\": {\"change\": \"agent\", \"cluster\": \"zk-01\",\n      \
+        \"node\": \"node-2\", \"state\": \"gone\"}}]")]
 pub struct FleetArgs {
     /// Port on this machine for discovery (and agents); 0 takes any free one
     #[arg(long, default_value_t = PORT)]

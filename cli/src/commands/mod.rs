@@ -1,6 +1,7 @@
 //! The commands: one file each.
 
 pub mod apply;
+pub mod bench;
 pub mod demo;
 pub mod events;
 pub mod fleet;

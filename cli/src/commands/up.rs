@@ -16,7 +16,7 @@ use replicante_worker::TaskReport;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::args::{duration, positive};
+use crate::args::{between, duration};
 use crate::commands::fleet::until;
 use crate::error::CliError;
 use crate::place::DATA;
@@ -36,10 +36,12 @@ const STATUS: Duration = Duration::from_secs(10);
 /// Values of `up`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    replicante fleet                                       a simulated fleet to try it on, in another terminal\n  \
-    replicante up -f examples/discovery.yaml               state and history are kept in .replicante\n  \
-    replicante up -f mine.yaml --data /var/lib/replicante  ... or elsewhere\n  \
-    RUST_LOG=info replicante up 2> up.log                  go on with what was applied; a wide line for each task")]
+    replicante fleet                          something to try it on, elsewhere\n  \
+    replicante up -f examples/discovery.yaml  kept in .replicante\n  \
+    replicante up -f mine.yaml --data DIR     ... or in another folder\n  \
+    RUST_LOG=info replicante up 2> up.log     goes on with what was applied before;\n  \
+                                            the log has a line for each task\n\n\
+    Exits with 0 after Ctrl-C. What was in flight then is finished, or left for the next start.")]
 pub struct UpArgs {
     /// Objects to apply before it starts: YAML or JSON, `-` for the standard input
     #[arg(short, long = "file", value_name = "FILE", num_args = 1..)]
@@ -48,14 +50,23 @@ pub struct UpArgs {
     #[arg(long, default_value = DATA, value_name = "DIR")]
     pub data: PathBuf,
     /// How often the schedulers run, from 1s to 5m, and the shortest interval
-    #[arg(long, default_value = "1s", value_parser = positive, value_name = "TIME")]
+    #[arg(long, default_value = "1s", value_parser = tick, value_name = "TIME")]
     pub tick: Duration,
     /// How long the history is kept: 24h to 365d
-    #[arg(long, default_value = "30d", value_parser = positive, value_name = "TIME")]
+    #[arg(long, default_value = "30d", value_parser = retention, value_name = "TIME")]
     pub retention: Duration,
     /// Ends by itself after so long, as after Ctrl-C
     #[arg(long = "for", value_parser = duration, value_name = "TIME")]
     pub lasting: Option<Duration>,
+}
+
+fn tick(text: &str) -> Result<Duration, String> {
+    between(text, Duration::from_secs(1), Duration::from_secs(300))
+}
+
+fn retention(text: &str) -> Result<Duration, String> {
+    const DAY: u64 = 24 * 3600;
+    between(text, Duration::from_secs(DAY), Duration::from_secs(365 * DAY))
 }
 
 /// Runs the command.
@@ -103,12 +114,12 @@ pub async fn run(args: UpArgs) -> Result<(), CliError> {
             Some(line) = failures.recv() => out::line(line),
             _ = ticks.tick() => {
                 let now = Counts::of(&tally);
-                let line = status(&heads(&table, Kind::Cluster).await?, before, now);
+                let line = heads(&table, Kind::Cluster).await.map(|heads| status(&heads, before, now));
                 before = now;
-                out::line(line)
+                line.map_err(CliError::from).and_then(out::line)
             }
         };
-        // Nobody reads any more: end as on Ctrl-C.
+        // Nobody reads any more, or the table is gone: end as on Ctrl-C.
         if shown.is_err() {
             break shown;
         }

@@ -8,10 +8,11 @@ use crate::check::Check;
 use crate::tally::{PerRefresh, Tally};
 use crate::view::clusters::{Row, healths};
 use crate::view::style::{Tone, bold};
-use crate::view::text::{count, pad, short, thousands};
+use crate::view::text::{count, pad, tenths, thousands};
 
-/// Columns of types in the list of events.
-const COLUMNS: usize = 3;
+/// Columns of the terminal that the facts' names take, and those of one type in the list of events.
+const MARGIN: usize = 11;
+const TYPE: usize = 33;
 
 /// What a demo came to.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Outline<'a> {
     pub check: &'a Check,
     /// What to type before a command's name.
     pub program: &'a str,
+    /// Columns of the terminal.
+    pub width: usize,
 }
 
 /// The lines.
@@ -35,7 +38,7 @@ pub fn summary(outline: &Outline<'_>) -> Vec<String> {
     let Outline { rows, tally, .. } = outline;
     let nodes = rows.iter().map(|row| row.summary.nodes).sum();
     let ended = |outcome| thousands(tally.ended(outcome));
-    let late = |percent| tally.late(percent).map_or_else(|| "-".into(), short);
+    let late = |percent| tally.late(percent).map_or_else(|| "-".into(), tenths);
     let mut lines = vec![
         bold("What it came to"),
         fact("clusters", format!(
@@ -45,15 +48,19 @@ pub fn summary(outline: &Outline<'_>) -> Vec<String> {
             healths(rows.iter().map(|row| &row.summary))
         )),
         fact("refreshes", format!(
-            "{}: {} unchanged, {} with changes; tasks discarded {}, duplicate {}, failed {}",
+            "{}: {} unchanged, {} with changes",
             thousands(tally.refreshed()),
             thousands(tally.unchanged().refreshes),
             thousands(tally.changed().refreshes),
+        )),
+        fact("tasks", format!(
+            "{} failed, {} discarded, {} duplicate",
+            ended(Outcome::Failed),
             ended(Outcome::Discarded),
             ended(Outcome::Duplicate),
-            ended(Outcome::Failed),
         )),
-        fact("lateness", format!("a refresh began {} after it was due (p50), {} (p99)", late(50), late(99))),
+        fact("lateness", format!("a refresh began {} after it was due (p50), {} (p99);", late(50), late(99))),
+        fact("", "of it up to 2s are the embedded queue's, which counts whole seconds".into()),
         fact("cost", cost("an unchanged refresh", tally.unchanged())),
         fact("", cost("a refresh with changes", tally.changed())),
         fact("events", format!(
@@ -62,7 +69,7 @@ pub fn summary(outline: &Outline<'_>) -> Vec<String> {
             thousands(outline.copies)
         )),
     ];
-    lines.extend(types(outline.by_type));
+    lines.extend(types(outline.by_type, outline.width));
     lines.push(String::new());
     lines.extend(verdict(outline.check));
     lines.push(String::new());
@@ -84,21 +91,21 @@ fn cost(what: &str, each: PerRefresh) -> String {
     )
 }
 
-/// The types, most frequent first, in columns.
-fn types(by_type: &BTreeMap<&'static str, u64>) -> Vec<String> {
+/// The types, most frequent first, in as many columns as fit.
+fn types(by_type: &BTreeMap<&'static str, u64>, width: usize) -> Vec<String> {
     let mut types: Vec<(&str, u64)> = by_type.iter().map(|(name, number)| (*name, *number)).collect();
     types.sort_by_key(|(name, number)| (std::cmp::Reverse(*number), *name));
-    let rows = types.len().div_ceil(COLUMNS);
+    let columns = (width.saturating_sub(MARGIN) / TYPE).clamp(1, 3);
+    let rows = types.len().div_ceil(columns);
     let cell = |row: usize, column: usize| {
         let (name, number) = types.get(column * rows + row)?;
-        Some(format!("{:>7} {}", thousands(*number), pad(name, 24)))
+        Some(format!("{:>7} {}", thousands(*number), pad(name, TYPE - 8)))
     };
-    (0..rows)
-        .map(|row| {
-            let cells: String = (0..COLUMNS).filter_map(|column| cell(row, column)).collect();
-            format!("           {}", cells.trim_end())
-        })
-        .collect()
+    let line = |row: usize| {
+        let cells: String = (0..columns).filter_map(|column| cell(row, column)).collect();
+        format!("{}{}", " ".repeat(MARGIN), cells.trim_end())
+    };
+    (0..rows).map(line).collect()
 }
 
 /// Whether the stream folds to what is stored.
@@ -112,13 +119,13 @@ pub fn verdict(check: &Check) -> Vec<String> {
 }
 
 fn next(program: &str) -> Vec<String> {
-    let command = |text: String, what: &str| format!("  {}  {what}", bold(&pad(&text, 50)));
+    let command = |text: &str, what: &str| format!("  {}  {what}", bold(&format!("{program} {}", pad(text, 29))));
     vec![
         bold("What to do next"),
-        command(format!("{program} fleet"), "run the simulated fleet alone,"),
-        command(format!("{program} up -f examples/discovery.yaml"), "and the system for it, or for your own;"),
-        command(format!("{program} get clusters"), "then ask it, in another terminal"),
-        command(format!("{program} events --since 1h"), ""),
-        "  README.md says how to deploy it on AWS".into(),
+        command("fleet", "the simulated fleet alone,"),
+        command("up -f examples/discovery.yaml", "and the system for it, or for yours;"),
+        command("get clusters", "in another terminal: what is,"),
+        command("events --since 1h", "and what changed"),
+        "  README.md says how to deploy it on AWS.".into(),
     ]
 }

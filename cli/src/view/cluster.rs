@@ -1,7 +1,10 @@
 //! One cluster: what is known of it.
 
 use replicante_model::Timestamp;
-use replicante_model::view::{ClusterState, ClusterView, Health, NodeReadings, NodeStatus, NodeView};
+use replicante_model::observation::Role;
+use replicante_model::view::{
+    ClusterState, ClusterView, Health, NodeReadings, NodeStatus, NodeView, ShardReading,
+};
 use replicante_protocol::head::Head;
 
 use crate::view::change::{agent, contradiction, primary, role};
@@ -13,8 +16,8 @@ use crate::view::text::{clean, count, list, pad};
 
 /// Shards that are shown.
 const SHARDS: usize = 100;
-/// Roles of a shard that are shown.
-const ROLES: usize = 8;
+/// Holders of a shard that are shown.
+const HOLDERS: usize = 9;
 
 /// The lines.
 pub fn cluster(
@@ -58,18 +61,31 @@ pub fn cluster(
         lines.push(format!("  {}  {}", pad("conflict", 9), Tone::Bad.paint(&text)));
     }
     lines.push(String::new());
-    lines.extend(nodes(view, state, now, most));
+    // Readings are stored now and then alone: a refresh that found all as before has seen the nodes all the same.
+    let refreshed = row.refreshed.filter(|_| row.summary.outcome == "ok" && view.missing_since.is_none());
+    lines.extend(nodes(view, state, refreshed, now, most));
     if !view.nodes.values().all(|node| node.shards.is_empty()) {
         lines.push(String::new());
         lines.extend(shards(view, state, most));
+        if state.readings.values().any(|readings| !readings.shards.is_empty()) {
+            lines.push(Tone::Quiet.paint(&format!("how far they are behind was stored {}", ago(Some(state.read_at), now))));
+        }
     }
     lines
 }
 
-fn nodes(view: &ClusterView, state: &ClusterState, now: Timestamp, most: Option<usize>) -> Vec<String> {
+fn nodes(
+    view: &ClusterView,
+    state: &ClusterState,
+    refreshed: Option<Timestamp>,
+    now: Timestamp,
+    most: Option<usize>,
+) -> Vec<String> {
     let none = NodeReadings::default();
     let row = |(id, node): (&String, &NodeView)| {
         let readings = state.readings.get(id).unwrap_or(&none);
+        let up = node.status == NodeStatus::Up && node.missing_since.is_none();
+        let seen = readings.last_seen.max(refreshed.filter(|_| up));
         let detail = |of: fn(&replicante_model::observation::NodeDetails) -> &str| {
             node.details.as_ref().map_or("-", of).to_owned()
         };
@@ -79,7 +95,7 @@ fn nodes(view: &ClusterView, state: &ClusterState, now: Timestamp, most: Option<
             Cell::text(detail(|details| &details.kind)),
             Cell::text(detail(|details| &details.version)),
             Cell::text(node.agent.as_ref().map_or_else(|| "-".into(), agent)),
-            Cell::text(ago(readings.last_seen, now)),
+            Cell::text(ago(seen, now)),
             Cell::text(&node.address),
         ]
     };
@@ -114,23 +130,44 @@ fn shards(view: &ClusterView, state: &ClusterState, most: Option<usize>) -> Vec<
     ids.sort_unstable();
     ids.dedup();
     let row = |id: &&String| {
-        let roles = view.nodes.iter().filter_map(|(node_id, node)| {
-            let word = role(node.shards.get(*id)?);
-            let lag = state
-                .readings
-                .get(node_id)
-                .and_then(|readings| readings.shards.get(*id)?.lag.as_ref())
-                .filter(|lag| lag.value != 0)
-                .map(|lag| format!(" {} {} behind", lag.value, lag.unit));
-            Some(format!("{node_id} {word}{}", lag.unwrap_or_default()))
+        let others = view.nodes.iter().filter_map(|(node_id, node)| {
+            let role = node.shards.get(*id)?;
+            let reading = state.readings.get(node_id).and_then(|readings| readings.shards.get(*id));
+            holder(node_id, role, reading)
         });
-        let leads = view.primaries.get(*id).map_or_else(|| "-".into(), primary);
-        vec![Cell::text(id), Cell::text(leads), Cell::text(list(roles, ROLES))]
+        let leads = view.primaries.get(*id).map_or_else(|| sole_primary(view, id), primary);
+        vec![Cell::text(id), Cell::text(leads), Cell::text(list(others, HOLDERS))]
     };
     let rows: Vec<Vec<Cell>> = ids.iter().take(SHARDS).map(row).collect();
-    let mut lines = table(&["SHARD", "PRIMARY", "ROLES"], &rows, most);
+    let mut lines = table(&["SHARD", "PRIMARY", "OTHERS"], &rows, most);
     if ids.len() > SHARDS {
         lines.push(format!("and {}: -o json shows them all", count((ids.len() - SHARDS) as u64, "more shard")));
     }
     lines
+}
+
+/// A node that holds a shard and does not lead it: `node-2`, `node-2 (recovering, 10 behind)`.
+fn holder(node: &str, held: &Role, reading: Option<&ShardReading>) -> Option<String> {
+    let mut notes = match held {
+        Role::Primary => return None,
+        Role::Secondary => Vec::new(),
+        other => vec![role(other).to_owned()],
+    };
+    if let Some(lag) = reading.and_then(|reading| reading.lag.as_ref()).filter(|lag| lag.value != 0) {
+        // The store's own unit goes without saying; spans do not.
+        let unit = match lag.unit.as_str() {
+            unit @ ("seconds" | "milliseconds") => format!(" {unit}"),
+            _ => String::new(),
+        };
+        notes.push(format!("{}{unit} behind", lag.value));
+    }
+    Some(if notes.is_empty() { node.to_owned() } else { format!("{node} ({})", notes.join(", ")) })
+}
+
+/// Who leads a shard that one node alone holds.
+fn sole_primary(view: &ClusterView, shard: &str) -> String {
+    let leads = |node: &NodeView| node.shards.get(shard) == Some(&Role::Primary);
+    let nodes = view.nodes.iter().filter(|(_, node)| leads(node)).map(|(id, _)| id);
+    let text = list(nodes, HOLDERS);
+    if text.is_empty() { "-".into() } else { text }
 }

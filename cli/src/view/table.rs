@@ -29,6 +29,11 @@ impl Cell {
         Cell { text: number.to_string(), style: Style::new(), right: true }
     }
 
+    /// Text at the right of its column.
+    pub fn right(text: impl AsRef<str>) -> Self {
+        Cell { right: true, ..Cell::text(text) }
+    }
+
     /// A number of things that should not be: marked when there are any.
     pub fn trouble(number: u64, tone: Tone) -> Self {
         Cell { style: if number > 0 { tone.style() } else { Style::new() }, ..Cell::number(number) }

@@ -83,6 +83,15 @@ pub fn short(span: Duration) -> String {
     }
 }
 
+/// A span with its tenths: `0.3s`, `12.4s`; below a tenth of a second in milliseconds.
+pub fn tenths(span: Duration) -> String {
+    if span < Duration::from_millis(100) {
+        format!("{}ms", span.as_millis())
+    } else {
+        format!("{:.1}s", span.as_secs_f64())
+    }
+}
+
 /// `a, b and c`; more than `most` are counted: `a, b and 7 more`.
 pub fn list<T: AsRef<str>>(items: impl IntoIterator<Item = T>, most: usize) -> String {
     let items: Vec<T> = items.into_iter().collect();
@@ -120,6 +129,7 @@ mod tests {
         let spans = [830, 12_000, 300_000, 3 * 3_600_000, 3 * 86_400_000]
             .map(|millis| short(Duration::from_millis(millis)));
         assert_eq!(spans, ["830ms", "12s", "5m", "3h", "3d"]);
+        assert_eq!([40, 340, 12_400].map(|ms| tenths(Duration::from_millis(ms))), ["40ms", "0.3s", "12.4s"]);
         assert_eq!(list(["a"], 3), "a");
         assert_eq!(list(["a", "b", "c"], 3), "a, b and c");
         assert_eq!(list(["a", "b", "c", "d"], 2), "a, b and 2 more");

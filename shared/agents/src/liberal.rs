@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use replicante_model::observation::{AgentVersion, MAX_ATTRIBUTES, MAX_TEXT, Offset, cut};
+use replicante_model::observation::{AgentVersion, MAX_ATTRIBUTES, MAX_TEXT, Offset, clean};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// A body that is not the answer it should be.
@@ -58,7 +58,7 @@ impl Piece<'_> {
     /// The text of a string, a number or a boolean, within [`MAX_TEXT`]; empty for everything else.
     pub(crate) fn text(&self) -> String {
         match self {
-            Piece::Text(text) => cut(text, MAX_TEXT).to_owned(),
+            Piece::Text(text) => clean(text, MAX_TEXT),
             Piece::Whole(number) => number.to_string(),
             Piece::Null | Piece::Object(_) | Piece::List(_) => String::new(),
         }
@@ -88,9 +88,9 @@ impl Piece<'_> {
     /// A value of an enum: its name, and the text that comes with it: `"a"`, or `{"a": "text"}`.
     pub(crate) fn variant(&self) -> (String, String) {
         match self {
-            Piece::Object(entries) => entries.first().map_or_else(Default::default, |(name, value)| {
-                (cut(name, MAX_TEXT).to_owned(), value.text())
-            }),
+            Piece::Object(entries) => entries
+                .first()
+                .map_or_else(Default::default, |(name, value)| (clean(name, MAX_TEXT), value.text())),
             _ => (self.text(), String::new()),
         }
     }
@@ -227,7 +227,7 @@ impl<'de> Visitor<'de> for AttributesVisitor {
                 serde_json::Value::String(text) => text,
                 other => other.to_string(),
             };
-            attributes.0.insert(cut(&name, MAX_TEXT).to_owned(), cut(&value, MAX_TEXT).to_owned());
+            attributes.0.insert(clean(&name, MAX_TEXT), clean(&value, MAX_TEXT));
             attributes.bound();
         }
         Ok(attributes)

@@ -128,6 +128,16 @@ pub enum Observation {
     Up(Box<NodeReport>),
 }
 
+/// Text of an agent as it is kept: without control characters (JSON writes one as six bytes), cut to `most` bytes.
+pub fn clean(text: &str, most: usize) -> String {
+    let kept = cut(text, most);
+    if kept.chars().any(char::is_control) {
+        kept.chars().filter(|c| !c.is_control()).collect()
+    } else {
+        kept.to_owned()
+    }
+}
+
 /// Cuts text to `most` bytes at a character's boundary.
 pub fn cut(text: &str, most: usize) -> &str {
     if text.len() <= most {

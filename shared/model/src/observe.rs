@@ -79,7 +79,8 @@ fn observe_node(
                 node.agent.clone_from(agent);
             }
             failed(node, counters, &input.agents, NodeStatus::NodeDown { reason: reason.clone() });
-            Heard::Down
+            // A failure that does not count yet says nothing of what the node leads.
+            if matches!(node.status, NodeStatus::NodeDown { .. }) { Heard::Down } else { Heard::Nothing }
         }
         Observation::Up(report) if is_foreign(report, input) => {
             *counters = NodeCounters::default();

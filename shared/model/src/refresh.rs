@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::diff::diff;
 use crate::event::{Sealed, Sealer, TooLarge};
-use crate::fold::fold;
+use crate::fold::{FoldError, fold};
 use crate::observation::Observation;
 use crate::observe::observe;
 use crate::record::{DiscoveredCluster, NodeId};
@@ -39,20 +39,31 @@ pub struct Refreshed {
     pub more: bool,
 }
 
+/// A refresh that can't be committed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RefreshError {
+    /// An event is larger than the stream takes.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+    /// The changes that one commit takes do not lead to a view: the law is broken. Nothing is committed.
+    #[error("the changes of a commit do not fit the view they were made from: {0}")]
+    Fold(#[from] FoldError),
+}
+
 /// Decides what a refresh commits. The sealer's time is moved on to the record's last event where it is earlier.
 ///
 /// More changes than one commit takes are cut: the state is then the fold of those that it took, and the next
 /// refresh goes on from there.
 ///
 /// # Errors
-/// [`TooLarge`] for an event that the stream would refuse.
+/// [`RefreshError`] for an event that the stream would refuse.
 pub fn refresh(
     old: ClusterState,
     input: &DiscoveredCluster,
     observations: &BTreeMap<NodeId, Observation>,
     sealer: &Sealer<'_>,
     rules: Rules,
-) -> Result<Refreshed, TooLarge> {
+) -> Result<Refreshed, RefreshError> {
     let now = sealer.time;
     let mut state = observe(&old, input, observations, now);
     let Some(view) = state.view.as_ref() else {
@@ -83,7 +94,7 @@ pub fn refresh(
     }
     if more {
         // By the law, what the changes so far lead to is a view as well. They were made from it, so they fit.
-        let kept = fold(old.view.clone(), &changes[..events.len()]).unwrap_or_else(|_| old.view.clone());
+        let kept = fold(old.view.clone(), &changes[..events.len()])?;
         hold_back(&mut state, &old, kept);
     }
     if !events.is_empty() {

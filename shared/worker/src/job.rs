@@ -72,6 +72,9 @@ pub enum WorkError {
     /// An event is larger than the stream takes.
     #[error(transparent)]
     TooLarge(#[from] replicante_model::event::TooLarge),
+    /// A refresh can't be committed.
+    #[error(transparent)]
+    Refresh(#[from] replicante_model::refresh::RefreshError),
     /// Something that the record needs is not as expected.
     #[error("{0}")]
     Input(String),
