@@ -130,3 +130,7 @@ mod tests {
         assert!(positive("0s").is_err() && pace("soon").is_err());
     }
 }
+
+#[cfg(test)]
+#[path = "help_tests.rs"]
+mod help_tests;

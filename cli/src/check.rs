@@ -41,10 +41,16 @@ impl Folds {
     /// When the table can't be read.
     pub async fn check(&self, table: &Table) -> Result<Check, AwsError> {
         let mut check = Check::default();
+        let mut unstored: BTreeMap<_, _> = self.views().collect();
         for head in heads(table, Kind::Cluster).await? {
             let Some((head, state)) = table.look::<ClusterState>(&head.record).await? else { continue };
             let stored = state.and_then(|state| state.view);
             let folded = self.clusters.get(&head.record).and_then(|fold| fold.view.as_ref());
+            unstored.remove(&head.record);
+            if folded.is_none() && stored.is_none() {
+                // Discovered, and not refreshed yet: there is nothing to compare.
+                continue;
+            }
             if folded == stored.as_ref() {
                 check.equal += 1;
             } else {
@@ -57,6 +63,8 @@ impl Folds {
                 check.different.push(format!("{}: {why}", head.record));
             }
         }
+        let invented = |record| format!("{record}: the stream has events of it, and nothing is stored");
+        check.different.extend(unstored.into_keys().map(invented));
         Ok(check)
     }
 }

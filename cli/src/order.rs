@@ -89,11 +89,10 @@ impl Order {
                 return Vec::new();
             }
         };
-        let (Some((epoch, sequence)), Ok(record)) = (event.position(), event.record()) else {
+        let (Some(at), Ok(record)) = (position(&event), event.record()) else {
             self.oddities.push(unreadable(format!("its id is `{}`", event.id)));
             return Vec::new();
         };
-        let at = Position { epoch, sequence };
         let key = record.key();
         let seen = Seen { record, event, bytes };
         if self.joined.get(&key).is_some_and(|joined| at <= *joined) {
@@ -102,6 +101,7 @@ impl Order {
             self.copies += 1;
             return Vec::new();
         }
+        let before = self.reader.position(&key);
         match self.reader.judge(&key, &seen.event, now) {
             Verdict::Apply => {
                 let mut due = vec![seen];
@@ -113,12 +113,11 @@ impl Order {
                 self.copies += 1;
                 Vec::new()
             }
-            Verdict::Restart { missed } => {
-                let mut due = self.release(&key);
-                if due.is_empty() && !self.joined.contains_key(&key) {
-                    let (from, to) = missed;
-                    self.oddities.push(Oddity::Gap { record: key.clone(), from, to });
-                }
+            Verdict::Restart { .. } => {
+                let joined = self.joined.remove(&key);
+                let mut due = self.release(&key, joined.unwrap_or(before));
+                let last = due.last().and_then(|seen| position(&seen.event)).or(joined).unwrap_or(before);
+                self.hole(&key, last, at);
                 self.joined.remove(&key);
                 due.push(seen);
                 due
@@ -160,37 +159,57 @@ impl Order {
     pub fn settle(&mut self) -> Vec<Seen> {
         let mut keys: Vec<String> = self.waiting.keys().cloned().collect();
         keys.sort_unstable();
-        keys.iter().flat_map(|key| self.release(key)).collect()
+        self.release_all(&keys)
     }
 
     /// The same for the records whose next event has been awaited for long: the protocol's time for a gap.
     pub fn settle_gaps(&mut self, now: Timestamp) -> Vec<Seen> {
         let keys: Vec<String> = self.reader.gaps(now).into_keys().map(str::to_owned).collect();
-        keys.iter().flat_map(|key| self.release(key)).collect()
+        self.release_all(&keys)
     }
 
-    fn release(&mut self, key: &str) -> Vec<Seen> {
+    fn release_all(&mut self, keys: &[String]) -> Vec<Seen> {
+        let mut due = Vec::new();
+        for key in keys {
+            let at = self.reader.position(key);
+            due.extend(self.release(key, at));
+        }
+        due
+    }
+
+    /// Gives what waits for a record that was applied up to `at`, and tells what is missing before and between.
+    fn release(&mut self, key: &str, mut at: Position) -> Vec<Seen> {
         let Some(waiting) = self.waiting.remove(key) else { return Vec::new() };
-        let (Some((first, _)), Some((last, _))) = (waiting.first_key_value(), waiting.last_key_value())
-        else {
-            return Vec::new();
-        };
-        let at = self.reader.position(key);
+        for next in waiting.keys() {
+            self.hole(key, at, *next);
+            at = *next;
+        }
+        self.joined.insert(key.to_owned(), at);
+        waiting.into_values().collect()
+    }
+
+    /// Tells what is missing between two events of a record.
+    fn hole(&mut self, key: &str, at: Position, next: Position) {
+        let from = if at.epoch == next.epoch { at.sequence + 1 } else { 1 };
+        if next.sequence <= from {
+            return;
+        }
         let record = key.to_owned();
         self.oddities.push(if at == Position::default() {
-            Oddity::Late { record, first: first.sequence }
+            Oddity::Late { record, first: next.sequence }
         } else {
-            let from = if at.epoch == first.epoch { at.sequence + 1 } else { 1 };
-            Oddity::Gap { record, from, to: first.sequence - 1 }
+            Oddity::Gap { record, from, to: next.sequence - 1 }
         });
-        self.joined.insert(key.to_owned(), *last);
-        waiting.into_values().collect()
     }
 
     /// What was odd since the last call.
     pub fn oddities(&mut self) -> Vec<Oddity> {
         std::mem::take(&mut self.oddities)
     }
+}
+
+fn position(event: &Event) -> Option<Position> {
+    event.position().map(|(epoch, sequence)| Position { epoch, sequence })
 }
 
 #[cfg(test)]
@@ -247,10 +266,7 @@ mod tests {
         let mut order = Order::default();
         assert!(take(&mut order, [5, 6].map(health)).is_empty());
         assert_eq!(numbers(&order.settle()), [5, 6]);
-        assert_eq!(
-            order.oddities(),
-            [Oddity::Late { record: "cluster/default/zk-01".into(), first: 5 }]
-        );
+        assert_eq!(order.oddities(), [Oddity::Late { record: "cluster/default/zk-01".into(), first: 5 }]);
         assert_eq!(take(&mut order, [6, 7, 8].map(health)), [7, 8], "what comes later follows");
         assert_eq!(take(&mut order, [snapshot(9), health(10)]), [9, 10], "and joins at a snapshot");
         assert!(order.oddities().is_empty());
@@ -261,7 +277,7 @@ mod tests {
         let mut order = Order::default();
         assert_eq!(take(&mut order, [health(1), health(3), snapshot(5), health(6)]), [1, 3, 5, 6]);
         let gap = |from, to| Oddity::Gap { record: "cluster/default/zk-01".into(), from, to };
-        assert_eq!(order.oddities(), [gap(2, 2)]);
+        assert_eq!(order.oddities(), [gap(2, 2), gap(4, 4)]);
         assert_eq!(take(&mut order, [snapshot(9)]), [9]);
         assert_eq!(order.oddities(), [gap(7, 8)]);
         assert!(take(&mut order, [health(12)]).is_empty());

@@ -22,8 +22,7 @@ pub const DATA: &str = ".replicante";
 const ENVIRONMENT: &str = "environment.json";
 /// Name of table and stream, unless said.
 const NAME: &str = "replicante";
-const SERVICES: [&str; 3] =
-    ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL_SQS"];
+const SERVICES: [&str; 3] = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL_SQS"];
 /// How long a local service may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(2);
 
@@ -229,9 +228,15 @@ mod tests {
         let json = serde_json::to_string(&variables).unwrap();
         std::fs::write(folder.path().join(ENVIRONMENT), json).unwrap();
         let args = PlaceArgs { data: Some(folder.path().to_owned()) };
-        assert!(Place::find(&args).await.unwrap().local);
+        assert!(Place::find(&args).await.is_ok_and(|place| place.local));
         drop(listener);
-        let error = Place::find(&args).await.unwrap_err().to_string();
+        // Where nothing listens, and no other process of this machine will.
+        let url = "http://127.0.0.1:1";
+        let gone = serde_json::json!({
+            "AWS_ENDPOINT_URL_DYNAMODB": url, "AWS_ENDPOINT_URL_KINESIS": url, "AWS_ENDPOINT_URL_SQS": url,
+        });
+        std::fs::write(folder.path().join(ENVIRONMENT), gone.to_string()).unwrap();
+        let error = Place::find(&args).await.map(|_| ()).unwrap_err().to_string();
         assert!(error.starts_with(&format!("nothing listens at {url}")), "{error}");
         assert!(error.ends_with("is `replicante up` running?"), "{error}");
     }

@@ -59,7 +59,8 @@ fn progress(data: &Path) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_kills_in_a_row_leave_a_history_without_gap_or_invention_that_folds_to_the_views() {
-    let seed: u64 = std::env::var("REPLICANTE_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7);
+    let seed: u64 =
+        std::env::var("REPLICANTE_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7);
     println!("seed {seed} (REPLICANTE_TEST_SEED)");
     let mut rng = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().unwrap();

@@ -100,7 +100,9 @@ impl Figures {
         let Machine { cores, processor, system, build } = &self.machine;
         let mut lines = vec![
             bold(&self.command),
-            format!("{cores} cores ({processor}), {system}, {build} build; services, fleet and worker in one process"),
+            format!(
+                "{cores} cores ({processor}), {system}, {build} build; services, fleet and worker in one process"
+            ),
             String::new(),
         ];
         let rows: Vec<Vec<Cell>> = self
@@ -160,6 +162,15 @@ mod tests {
         };
         assert!(!figures.are_met());
         let text = anstream::adapter::strip_str(&figures.lines().join("\n")).to_string();
-        insta::assert_snapshot!(text, @"");
+        insta::assert_snapshot!(text, @"
+        replicante bench refresh
+        2 cores (A CPU), linux x86_64, release build; services, fleet and worker in one process
+
+        MEASURED                      VALUE  UNIT         WANTED
+        node refreshes                2,346  a second     >= 1,500
+        cost of an unchanged refresh      3  write units  3
+        ratio                          2.62  times        <= 2.5
+        refreshes                        12
+        ");
     }
 }

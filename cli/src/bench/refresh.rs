@@ -50,12 +50,21 @@ pub async fn measure(span: Duration) -> Result<Vec<Figure>, CliError> {
     Ok(figures)
 }
 
-async fn throughput(rig: &Rig, span: Duration, figures: &mut Vec<Figure>) -> Result<Vec<TaskReport>, CliError> {
+async fn throughput(
+    rig: &Rig,
+    span: Duration,
+    figures: &mut Vec<Figure>,
+) -> Result<Vec<TaskReport>, CliError> {
     let (reports, took) = rig.drive(&rig.batches, IN_FLIGHT, span).await?;
     let nodes = reports.len() as f64 * 5.0 / took.as_secs_f64();
     let what = "node refreshes, 100 clusters of 5, no latency";
     figures.push(figure(what, nodes, "a second", Some(Wanted::AtLeast(1500.0))));
-    figures.push(figure("cluster refreshes of these", reports.len() as f64 / took.as_secs_f64(), "a second", None));
+    figures.push(figure(
+        "cluster refreshes of these",
+        reports.len() as f64 / took.as_secs_f64(),
+        "a second",
+        None,
+    ));
     Ok(reports)
 }
 
@@ -65,8 +74,10 @@ async fn cost(rig: &Rig, reports: &[TaskReport], figures: &mut Vec<Figure>) -> R
     let scheduler = RefreshScheduler::new(&rig.local.clients, &rig.local.settings);
     // Everything is due once a tick is over.
     tokio::time::sleep(2 * TICK).await;
-    let event = serde_json::from_value(json!({ "detail-type": "Scheduled Event", "source": "aws.events", "detail": {} }))
-        .map_err(|error| CliError::Failed(format!("building a schedule's event: {error}")))?;
+    let event = serde_json::from_value(
+        json!({ "detail-type": "Scheduled Event", "source": "aws.events", "detail": {} }),
+    )
+    .map_err(|error| CliError::Failed(format!("building a schedule's event: {error}")))?;
     let pass = scheduler
         .handle(LambdaEvent::new(event, Context::default()))
         .await
@@ -82,10 +93,20 @@ async fn cost(rig: &Rig, reports: &[TaskReport], figures: &mut Vec<Figure>) -> R
         "write units",
         Some(Wanted::Exactly(3.0)),
     ));
-    figures.push(figure(format!("{what}: state and discovery item"), reads, "read units", Some(Wanted::Exactly(2.0))));
+    figures.push(figure(
+        format!("{what}: state and discovery item"),
+        reads,
+        "read units",
+        Some(Wanted::Exactly(2.0)),
+    ));
     figures.push(figure(what, records, "Kinesis records", Some(Wanted::Exactly(0.0))));
     let sqs = 3.0 / 10.0;
-    figures.push(figure(format!("{what}: send, receive, delete in full batches (computed)"), sqs, "SQS requests", None));
+    figures.push(figure(
+        format!("{what}: send, receive, delete in full batches (computed)"),
+        sqs,
+        "SQS requests",
+        None,
+    ));
     Ok(())
 }
 
@@ -105,8 +126,7 @@ async fn scheduled(rig: &Rig, span: Duration, figures: &mut Vec<Figure>) -> Resu
 
 async fn slow_agents(span: Duration, figures: &mut Vec<Figure>) -> Result<(), CliError> {
     let rig = Rig::start(world(20, 50, LATENCY)).await?;
-    let alone: Vec<Vec<Task>> =
-        rig.batches.iter().flatten().map(|task| vec![task.clone()]).collect();
+    let alone: Vec<Vec<Task>> = rig.batches.iter().flatten().map(|task| vec![task.clone()]).collect();
     for (batches, in_flight, how, wanted) in
         [(&alone, 1, "one at a time", Some(2.5)), (&rig.batches, 1, "10 at a time", None)]
     {

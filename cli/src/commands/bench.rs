@@ -64,9 +64,5 @@ pub async fn run(args: BenchArgs) -> Result<(), CliError> {
         Output::Json => out::json(&figures)?,
         Output::Table => figures.lines().into_iter().try_for_each(out::line)?,
     }
-    if figures.are_met() {
-        Ok(())
-    } else {
-        Err(CliError::Failed("a figure is not what it should be".into()))
-    }
+    if figures.are_met() { Ok(()) } else { Err(CliError::Failed("a figure is not what it should be".into())) }
 }

@@ -122,7 +122,8 @@ pub async fn run(args: DemoArgs) -> Result<(), CliError> {
         runner.stop(GRACE).await;
         // The reader ends with what is stored now; it has ended already when it failed.
         let _ = stop.send(true);
-        let history = reader.await.map_err(|error| CliError::Failed(format!("reading the stream: {error}")))??;
+        let history =
+            reader.await.map_err(|error| CliError::Failed(format!("reading the stream: {error}")))??;
         while let Ok(seen) = events.try_recv() {
             show.events(&seen)?;
         }
@@ -138,7 +139,9 @@ pub async fn run(args: DemoArgs) -> Result<(), CliError> {
     if check.holds() {
         Ok(())
     } else {
-        Err(CliError::Failed("the stream does not fold to the stored views: this is a bug, please report it".into()))
+        Err(CliError::Failed(
+            "the stream does not fold to the stored views: this is a bug, please report it".into(),
+        ))
     }
 }
 

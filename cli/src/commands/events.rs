@@ -71,7 +71,7 @@ pub enum Output {
 }
 
 /// The types that can be asked for.
-const TYPES: [&str; 31] = [
+pub(crate) const TYPES: [&str; 31] = [
     "cluster.new",
     "cluster.changed",
     "cluster.missing",
@@ -156,7 +156,9 @@ impl Filter {
             && self.namespace.as_ref().is_none_or(|wanted| wanted == namespace)
             && self.id.as_ref().is_none_or(|wanted| wanted == id)
             && (self.types.is_empty() || self.types.contains(name) || self.types.contains(group))
-            && self.since.is_none_or(|since| Timestamp::parse(&seen.event.time).is_ok_and(|time| time >= since))
+            && self
+                .since
+                .is_none_or(|since| Timestamp::parse(&seen.event.time).is_ok_and(|time| time >= since))
     }
 }
 
@@ -256,7 +258,7 @@ mod tests {
     fn a_type_may_be_short_or_full_or_a_whole_group() {
         assert_eq!(event_type("io.replicante.agent.down").unwrap(), "agent.down");
         assert_eq!(event_type("agent").unwrap(), "agent");
-        insta::assert_snapshot!(event_type("agent.dwn").unwrap_err(), @"");
-        insta::assert_snapshot!(event_type("x").unwrap_err(), @"");
+        insta::assert_snapshot!(event_type("agent.dwn").unwrap_err(), @"there is no such type; expected agent.new, agent.up, agent.down, agent.info_new, agent.info_changed");
+        insta::assert_snapshot!(event_type("x").unwrap_err(), @"there is no such type; expected cluster, agent, node, shard, discovery, or one of their types");
     }
 }

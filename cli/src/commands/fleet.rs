@@ -118,7 +118,10 @@ fn introduce(fleet: &Fleet) -> Result<(), CliError> {
         let nodes: usize = world.clusters().values().map(|cluster| cluster.nodes.len()).sum();
         (world.clusters().len(), nodes)
     });
-    out::line(format_args!("{clusters} clusters of {nodes} nodes; discovery answers at {}", fleet.discovery_url()))?;
+    out::line(format_args!(
+        "{clusters} clusters of {nodes} nodes; discovery answers at {}",
+        fleet.discovery_url()
+    ))?;
     out::line(format_args!("what is true of them: curl {}/fleet", fleet.base_url()))?;
     let program = out::program();
     if fleet.base_url().ends_with(&format!(":{PORT}")) {

@@ -164,8 +164,7 @@ async fn one_discovery(args: OneArgs) -> Result<(), CliError> {
         return out::json(&json!({ "head": record::json(&head), "object": object, "state": state }));
     }
     let width = out::size().map(|(width, _)| width);
-    let lines =
-        discoveries::discovery(&head, object.as_ref(), state.as_ref(), Timestamp::now(), width);
+    let lines = discoveries::discovery(&head, object.as_ref(), state.as_ref(), Timestamp::now(), width);
     lines.into_iter().try_for_each(out::line)
 }
 
@@ -222,9 +221,9 @@ mod tests {
     fn a_name_that_is_not_there_is_answered_with_what_may_be_meant() {
         let all = heads(&[("default", "zk-01"), ("default", "orders"), ("prod", "billing")]);
         let told = |id: &str| unknown(&RecordName::cluster("default", id), &all).to_string();
-        insta::assert_snapshot!(told("zk-0"), @"");
-        insta::assert_snapshot!(told("odrers"), @"");
-        insta::assert_snapshot!(told("billing"), @"");
-        insta::assert_snapshot!(told("x"), @"");
+        insta::assert_snapshot!(told("zk-0"), @"there is no cluster `zk-0` in namespace default; is it zk-01?");
+        insta::assert_snapshot!(told("odrers"), @"there is no cluster `odrers` in namespace default; is it orders?");
+        insta::assert_snapshot!(told("billing"), @"there is no cluster `billing` in namespace default; there is one in namespace prod: add -n prod");
+        assert!(told("x").ends_with("get clusters` lists them"), "{}", told("x"));
     }
 }

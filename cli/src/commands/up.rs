@@ -1,5 +1,6 @@
 //! `up`: the system on this machine, with what the operator applied.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use replicante_model::Timestamp;
 use replicante_model::event::Cause;
 use replicante_model::name::SPREAD_SHARDS;
 use replicante_model::summary::Summary;
-use replicante_model::{Kind, time::human};
+use replicante_model::time::human;
+use replicante_model::{Kind, RecordName};
+use replicante_protocol::head::Head;
 use replicante_protocol::machine::Outcome;
 use replicante_worker::TaskReport;
 use tokio::sync::mpsc;
@@ -32,6 +35,8 @@ use crate::{files, logs, out};
 const GRACE: Duration = Duration::from_secs(20);
 /// Between two status lines.
 const STATUS: Duration = Duration::from_secs(10);
+/// Between two looks at the discoveries.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Values of `up`.
 #[derive(Debug, Args)]
@@ -106,12 +111,19 @@ pub async fn run(args: UpArgs) -> Result<(), CliError> {
     let end = args.lasting.map(|span| Instant::now() + span);
     let mut ticks = interval_at(Instant::now() + STATUS, STATUS);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looks = interval_at(Instant::now() + LOOK, LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut before = Counts::default();
+    let mut troubles = BTreeMap::new();
     let shown = loop {
         let shown = tokio::select! {
             () = interrupts.next() => break Ok(()),
             () = until(end) => break Ok(()),
             Some(line) = failures.recv() => out::line(line),
+            _ = looks.tick() => match heads(&table, Kind::Discovery).await {
+                Ok(heads) => news(&heads, &mut troubles).into_iter().try_for_each(out::line),
+                Err(error) => Err(error.into()),
+            },
             _ = ticks.tick() => {
                 let now = Counts::of(&tally);
                 let line = heads(&table, Kind::Cluster).await.map(|heads| status(&heads, before, now));
@@ -147,7 +159,9 @@ fn introduce(data: &Path, local: &Local) -> Result<(), CliError> {
     let program = out::program();
     let folder = data.display();
     let option = if data == Path::new(DATA) { String::new() } else { format!(" --data {folder}") };
-    out::line(format_args!("running until Ctrl-C, with state and history in {folder}; in another terminal:"))?;
+    out::line(format_args!(
+        "running until Ctrl-C, with state and history in {folder}; in another terminal:"
+    ))?;
     for (command, what) in [
         (format!("{program} get clusters{option}"), "the clusters and their health"),
         (format!("{program} get cluster NAME{option}"), "one of them"),
@@ -156,7 +170,10 @@ fn introduce(data: &Path, local: &Local) -> Result<(), CliError> {
         out::line(format_args!("  {}  {what}", bold(&format!("{command:<44}"))))?;
     }
     let environment = format!(". {folder}/environment.sh");
-    out::line(format_args!("  {}  for the AWS CLI and your own programs:", bold(&format!("{environment:<44}"))))?;
+    out::line(format_args!(
+        "  {}  for the AWS CLI and your own programs:",
+        bold(&format!("{environment:<44}"))
+    ))?;
     for (name, value) in local.environment.iter().filter(|(name, _)| name.starts_with("AWS_ENDPOINT")) {
         out::line(Tone::Quiet.paint(&format!("    export {name}='{value}'")))?;
     }
@@ -167,10 +184,7 @@ fn introduce(data: &Path, local: &Local) -> Result<(), CliError> {
 ///
 /// # Errors
 /// When the table can't be read.
-pub async fn heads(
-    table: &Table,
-    kind: Kind,
-) -> Result<Vec<replicante_protocol::head::Head>, replicante_aws::AwsError> {
+pub async fn heads(table: &Table, kind: Kind) -> Result<Vec<Head>, replicante_aws::AwsError> {
     let mut heads = Vec::new();
     for shard in 0..SPREAD_SHARDS {
         heads.extend(table.heads(kind, shard).await?);
@@ -191,6 +205,37 @@ fn failure(report: &TaskReport) -> String {
     format!("{now}  {}", Tone::Bad.paint(&clean(&text)))
 }
 
+/// What is new about the discoveries' sources: that one fails, why, and that it works again. It is no failure of a
+/// task: the last good answer stands.
+fn news(heads: &[Head], troubles: &mut BTreeMap<RecordName, String>) -> Vec<String> {
+    let clock = time(&Timestamp::now().rfc3339(), Times::Clock);
+    let mut lines = Vec::new();
+    for head in heads {
+        let summary = Summary::parse(head.summary.as_deref());
+        let mut parts: Vec<String> =
+            summary.reason.into_iter().map(|reason| format!("fails: {reason}")).collect();
+        for (number, word) in
+            [(summary.rejected, "set aside"), (summary.conflicts, "owned by another discovery")]
+        {
+            if number > 0 {
+                parts.push(format!("{}, {word}", count(number, "record")));
+            }
+        }
+        let now = parts.join("; ");
+        let before = troubles.insert(head.record.clone(), now.clone()).unwrap_or_default();
+        if now == before {
+            continue;
+        }
+        let (tone, what) = match now.as_str() {
+            "" => (Tone::Good, "all is well again"),
+            now => (Tone::Bad, now),
+        };
+        let text = format!("{}: {what}", name(&head.record));
+        lines.push(format!("{clock}  {}", tone.paint(&clean(&text))));
+    }
+    lines
+}
+
 /// What the status line counts.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
@@ -209,7 +254,7 @@ impl Counts {
     }
 }
 
-fn status(heads: &[replicante_protocol::head::Head], before: Counts, now: Counts) -> String {
+fn status(heads: &[Head], before: Counts, now: Counts) -> String {
     let summaries: Vec<Summary> = heads.iter().map(|head| Summary::parse(head.summary.as_deref())).collect();
     let clock = time(&Timestamp::now().rfc3339(), Times::Clock);
     let mut text = format!(
@@ -227,4 +272,39 @@ fn status(heads: &[replicante_protocol::head::Head], before: Counts, now: Counts
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::given::{head, plain};
+
+    fn fleet(reason: Option<&str>, rejected: u64) -> Vec<Head> {
+        let summary = Summary { reason: reason.map(String::from), rejected, ..Summary::default() };
+        vec![head(RecordName::discovery("default", "fleet"), summary)]
+    }
+
+    /// What is told, without the time.
+    fn told(heads: &[Head], troubles: &mut BTreeMap<RecordName, String>) -> String {
+        let lines = plain(&news(heads, troubles));
+        lines.get(10..).unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn a_source_that_fails_is_told_once_and_so_is_its_return() {
+        let mut troubles = BTreeMap::new();
+        assert_eq!(told(&fleet(None, 0), &mut troubles), "");
+        assert_eq!(told(&fleet(Some("status 500"), 0), &mut troubles), "discovery fleet: fails: status 500");
+        assert_eq!(told(&fleet(Some("status 500"), 0), &mut troubles), "");
+        assert_eq!(told(&fleet(None, 1), &mut troubles), "discovery fleet: 1 record, set aside");
+        assert_eq!(told(&fleet(None, 0), &mut troubles), "discovery fleet: all is well again");
+    }
+
+    #[test]
+    fn the_status_line_counts_since_the_last() {
+        let now = Counts { refreshes: 25, failed: 1, discarded: 0 };
+        let before = Counts { refreshes: 24, failed: 0, discarded: 0 };
+        let line = status(&[crate::view::given::cluster_head()], before, now);
+        assert_eq!(&line[10..], "1 cluster: 1 degraded; 1 refresh in the last 10s, 1 failed");
+    }
 }

@@ -42,7 +42,7 @@ pub fn status(rows: &[Row], scene: &Scene, tally: &Tally, progress: Progress) ->
         None => short(progress.elapsed),
     };
     format!(
-        "{} of {}: {}   {}, {}   {time}",
+        "{time}   {} of {}: {}   {}, {}",
         count(rows.len() as u64, "cluster"),
         count(nodes, "node"),
         healths(rows.iter().map(|row| &row.summary)),
@@ -60,7 +60,7 @@ pub fn frame(
     (width, height): (usize, usize),
 ) -> Vec<String> {
     let mut rows = rows(scene, tally);
-    let head = format!("replicante demo   {}", status(&rows, scene, tally, progress));
+    let head = status(&rows, scene, tally, progress);
     let mut lines = vec![bold(&fit(&head, width)), String::new()];
 
     // Head, two blank lines, two headings.
@@ -91,4 +91,80 @@ pub fn frame(
     lines.extend(scene.recent.iter().skip(skipped).map(|entry| entry.show(Some(width))));
     lines.truncate(height);
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::given::{NOW, events, plain};
+    use crate::view::text::width;
+    use replicante_model::RecordName;
+    use replicante_model::change::{Change, ClusterHeader};
+
+    fn scene() -> Scene {
+        let mut scene = Scene::default();
+        for (id, health) in
+            [("zk-01", Health::Healthy), ("zk-02", Health::Healthy), ("zk-03", Health::Degraded)]
+        {
+            let new = Change::ClusterNew {
+                after: ClusterHeader { display_name: None, discovery: Some("demo".into()) },
+                nodes: [("node-1".to_string(), "http://a".to_string())].into(),
+            };
+            let health = Change::ClusterHealthChanged { before: None, after: Some(health) };
+            scene.events_seen(&events(&RecordName::cluster("default", id), &[new, health]));
+        }
+        scene.fleet("02:04:05".into(), "zk-03/node-2: agent stopped");
+        scene
+    }
+
+    fn draw(size: (usize, usize)) -> Vec<String> {
+        let progress = Progress { elapsed: Duration::from_secs(12), lasting: Some(Duration::from_secs(30)) };
+        frame(&scene(), &Tally::default(), progress, NOW, size)
+    }
+
+    #[test]
+    fn the_screen_shows_how_it_stands_and_what_happens() {
+        insta::assert_snapshot!(plain(&draw((100, 30))), @"
+        12s of 30s   3 clusters of 0 nodes: 2 healthy, 1 degraded   0 refreshes, 6 events
+
+        CLUSTER  HEALTH    KIND  NODES  UP  DOWN  SHARDS  PRIMARIES  REFRESHED
+        zk-01    healthy   -         0   0     0       0          0  never
+        zk-02    healthy   -         0   0     0       0          0  never
+        zk-03    degraded  -         0   0     0       0          0  never
+
+        What happens to the fleet, and the events that tell of it
+        02:04:05  zk-01         cluster.new             1 node from discovery demo; and 1 event of its firs…
+        02:04:05  zk-02         cluster.new             1 node from discovery demo; and 1 event of its firs…
+        02:04:05  zk-03         cluster.new             1 node from discovery demo; and 1 event of its firs…
+        02:04:05  fleet         zk-03/node-2: agent stopped
+        ");
+    }
+
+    #[test]
+    fn a_small_terminal_shows_those_in_trouble_first() {
+        insta::assert_snapshot!(plain(&draw((72, 13))), @"
+        12s of 30s   3 clusters of 0 nodes: 2 healthy, 1 degraded   0 refreshes…
+
+        CLUSTER  HEALTH    KIND  NODES  UP  DOWN  SHARDS  PRIMARIES  REFRESHED
+        zk-03    degraded  -         0   0     0       0          0  never
+        and 2 more clusters; a higher terminal shows them
+
+        What happens to the fleet, and the events that tell of it
+        02:04:05  zk-01         cluster.new             1 node from discovery d…
+        02:04:05  zk-02         cluster.new             1 node from discovery d…
+        02:04:05  zk-03         cluster.new             1 node from discovery d…
+        02:04:05  fleet         zk-03/node-2: agent stopped
+        ");
+    }
+
+    #[test]
+    fn a_frame_fits_every_terminal() {
+        for (wide, high) in [(1, 1), (20, 5), (60, 9), (80, 24), (200, 60)] {
+            let lines = draw((wide, high));
+            assert!(lines.len() <= high, "{} lines on {wide}x{high}", lines.len());
+            // Columns of a table have a least width; the terminal cuts what is beyond, it does not wrap.
+            let most = wide.max(90);
+            assert!(lines.iter().all(|line| width(&plain(std::slice::from_ref(line))) <= most));
+        }
+    }
 }

@@ -38,36 +38,53 @@ pub fn summary(outline: &Outline<'_>) -> Vec<String> {
     let Outline { rows, tally, .. } = outline;
     let nodes = rows.iter().map(|row| row.summary.nodes).sum();
     let ended = |outcome| thousands(tally.ended(outcome));
-    let late = |percent| tally.late(percent).map_or_else(|| "-".into(), tenths);
+    let late = match (tally.late(50), tally.late(99)) {
+        (Some(half), Some(most)) => {
+            format!("a refresh began {} after it was due (p50), {} (p99);", tenths(half), tenths(most))
+        }
+        _ => "no refresh was due;".into(),
+    };
     let mut lines = vec![
         bold("What it came to"),
-        fact("clusters", format!(
-            "{} of {}: {}",
-            thousands(rows.len() as u64),
-            count(nodes, "node"),
-            healths(rows.iter().map(|row| &row.summary))
-        )),
-        fact("refreshes", format!(
-            "{}: {} unchanged, {} with changes",
-            thousands(tally.refreshed()),
-            thousands(tally.unchanged().refreshes),
-            thousands(tally.changed().refreshes),
-        )),
-        fact("tasks", format!(
-            "{} failed, {} discarded, {} duplicate",
-            ended(Outcome::Failed),
-            ended(Outcome::Discarded),
-            ended(Outcome::Duplicate),
-        )),
-        fact("lateness", format!("a refresh began {} after it was due (p50), {} (p99);", late(50), late(99))),
-        fact("", "of it up to 2s are the embedded queue's, which counts whole seconds".into()),
-        fact("cost", cost("an unchanged refresh", tally.unchanged())),
-        fact("", cost("a refresh with changes", tally.changed())),
-        fact("events", format!(
-            "{}, each once and in order; copies dropped: {}",
-            thousands(outline.by_type.values().sum()),
-            thousands(outline.copies)
-        )),
+        fact(
+            "clusters",
+            format!(
+                "{} of {}: {}",
+                thousands(rows.len() as u64),
+                count(nodes, "node"),
+                healths(rows.iter().map(|row| &row.summary))
+            ),
+        ),
+        fact(
+            "refreshes",
+            format!(
+                "{}: {} unchanged, {} with changes",
+                thousands(tally.refreshed()),
+                thousands(tally.unchanged().refreshes),
+                thousands(tally.changed().refreshes),
+            ),
+        ),
+        fact(
+            "tasks",
+            format!(
+                "{} failed, {} discarded, {} duplicate",
+                ended(Outcome::Failed),
+                ended(Outcome::Discarded),
+                ended(Outcome::Duplicate),
+            ),
+        ),
+        fact("lateness", late),
+        fact("", "up to 2s of it is the embedded queue's, which counts whole seconds".into()),
+        fact("cost", cost("unchanged refresh", tally.unchanged())),
+        fact("", cost("with changes", tally.changed())),
+        fact(
+            "events",
+            format!(
+                "{}, each once and in order; copies dropped: {}",
+                thousands(outline.by_type.values().sum()),
+                thousands(outline.copies)
+            ),
+        ),
     ];
     lines.extend(types(outline.by_type, outline.width));
     lines.push(String::new());
@@ -86,7 +103,7 @@ fn cost(what: &str, each: PerRefresh) -> String {
         return format!("{what}: there was none");
     }
     format!(
-        "{what}: {:.1} write units, {:.1} read units, {:.1} Kinesis calls",
+        "{what}: {:.1} write and {:.1} read units, {:.1} Kinesis calls",
         each.write_units, each.read_units, each.stream_requests
     )
 }
@@ -119,7 +136,8 @@ pub fn verdict(check: &Check) -> Vec<String> {
 }
 
 fn next(program: &str) -> Vec<String> {
-    let command = |text: &str, what: &str| format!("  {}  {what}", bold(&format!("{program} {}", pad(text, 29))));
+    let command =
+        |text: &str, what: &str| format!("  {}  {what}", bold(&format!("{program} {}", pad(text, 29))));
     vec![
         bold("What to do next"),
         command("fleet", "the simulated fleet alone,"),
@@ -128,4 +146,67 @@ fn next(program: &str) -> Vec<String> {
         command("events --since 1h", "and what changed"),
         "  README.md says how to deploy it on AWS.".into(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::given::{cluster_head, plain};
+    use crate::view::record::row;
+
+    fn show(check: &Check, width: usize) -> String {
+        let by_type =
+            BTreeMap::from([("shard.new", 336), ("agent.down", 5), ("cluster.new", 26), ("node.up", 2)]);
+        let tally = Tally::default();
+        let rows = [row(&cluster_head())];
+        let outline = Outline {
+            rows: &rows,
+            tally: &tally,
+            by_type: &by_type,
+            copies: 3,
+            check,
+            program: "replicante",
+            width,
+        };
+        plain(&summary(&outline))
+    }
+
+    #[test]
+    fn the_summary_says_what_it_came_to_and_what_to_do_next() {
+        insta::assert_snapshot!(show(&Check { equal: 1, different: Vec::new() }, 120), @"
+        What it came to
+          clusters   1 of 3 nodes: 1 degraded
+          refreshes  0: 0 unchanged, 0 with changes
+          tasks      0 failed, 0 discarded, 0 duplicate
+          lateness   no refresh was due;
+                     up to 2s of it is the embedded queue's, which counts whole seconds
+          cost       unchanged refresh: there was none
+                     with changes: there was none
+          events     369, each once and in order; copies dropped: 3
+                       336 shard.new                      5 agent.down
+                        26 cluster.new                    2 node.up
+
+        the stream folds to the stored view of 1 of 1 clusters
+
+        What to do next
+          replicante fleet                          the simulated fleet alone,
+          replicante up -f examples/discovery.yaml  and the system for it, or for yours;
+          replicante get clusters                   in another terminal: what is,
+          replicante events --since 1h              and what changed
+          README.md says how to deploy it on AWS.
+        ");
+    }
+
+    #[test]
+    fn a_broken_promise_names_the_clusters() {
+        let different = vec!["cluster/default/orders: it differs in node-1".to_owned()];
+        let text = show(&Check { equal: 0, different }, 60);
+        let verdict: Vec<&str> =
+            text.lines().filter(|line| line.contains("orders") || line.contains("folds")).collect();
+        insta::assert_snapshot!(verdict.join("\n"), @"
+        the stream folds to the stored view of 0 of 1 clusters
+          cluster/default/orders: it differs in node-1
+        ");
+        assert!(text.lines().all(|line| line.len() <= 100));
+    }
 }

@@ -29,7 +29,11 @@ pub fn cluster(
     let row = row(head);
     let view = state.and_then(|state| state.view.as_ref());
     let health = view.and_then(|view| view.health);
-    let title = format!("{}  {}", bold(&clean(&head.record.id)), of_health(health).paint(health.map_or("new", Health::as_str)));
+    let title = format!(
+        "{}  {}",
+        bold(&clean(&head.record.id)),
+        of_health(health).paint(health.map_or("new", Health::as_str))
+    );
     let mut lines = vec![title];
     let mut fact = |name: &str, what: &str| lines.push(format!("  {}  {}", pad(name, 9), clean(what)));
     fact("record", &head.record.key());
@@ -53,7 +57,8 @@ pub fn cluster(
     }
     let Some((view, state)) = view.zip(state) else {
         lines.push(String::new());
-        lines.push("  nothing is known of it yet: it was discovered, and its first refresh is to come".into());
+        lines
+            .push("  nothing is known of it yet: it was discovered, and its first refresh is to come".into());
         return lines;
     };
     for conflict in &view.conflicts {
@@ -68,7 +73,10 @@ pub fn cluster(
         lines.push(String::new());
         lines.extend(shards(view, state, most));
         if state.readings.values().any(|readings| !readings.shards.is_empty()) {
-            lines.push(Tone::Quiet.paint(&format!("how far they are behind was stored {}", ago(Some(state.read_at), now))));
+            lines.push(
+                Tone::Quiet
+                    .paint(&format!("how far they are behind was stored {}", ago(Some(state.read_at), now))),
+            );
         }
     }
     lines
@@ -141,7 +149,10 @@ fn shards(view: &ClusterView, state: &ClusterState, most: Option<usize>) -> Vec<
     let rows: Vec<Vec<Cell>> = ids.iter().take(SHARDS).map(row).collect();
     let mut lines = table(&["SHARD", "PRIMARY", "OTHERS"], &rows, most);
     if ids.len() > SHARDS {
-        lines.push(format!("and {}: -o json shows them all", count((ids.len() - SHARDS) as u64, "more shard")));
+        lines.push(format!(
+            "and {}: -o json shows them all",
+            count((ids.len() - SHARDS) as u64, "more shard")
+        ));
     }
     lines
 }
@@ -170,4 +181,59 @@ fn sole_primary(view: &ClusterView, shard: &str) -> String {
     let nodes = view.nodes.iter().filter(|(_, node)| leads(node)).map(|(id, _)| id);
     let text = list(nodes, HOLDERS);
     if text.is_empty() { "-".into() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::given::{NOW, cluster_head, plain, state};
+
+    #[test]
+    fn a_cluster_is_shown_with_its_nodes_and_who_leads_its_shards() {
+        insta::assert_snapshot!(plain(&cluster(&cluster_head(), Some(&state()), NOW, None)), @"
+        orders  degraded
+          record     cluster/default/orders
+          name       Orders �[31mEU
+          discovery  fleet
+          refreshed  2s ago (ok, in 12 ms); every 1m, next in 58s
+          history    42 events in epoch 1767315845
+          conflict   node-2 says it is b7:9092
+
+        NODE    STATUS      KIND   VERSION  AGENT             LAST SEEN  ADDRESS
+        node-1  up          Kafka  3.7.0    agent 0.6.0 (v1)  2s ago     http://10.0.0.1:8000
+        node-2  up          Kafka  3.7.0    agent 0.6.0 (v1)  2s ago     http://10.0.0.2:8000
+        node-3  agent down  Kafka  3.7.0    agent 0.6.0 (v1)  90s ago    http://10.0.0.3:8000
+          node-3: connection refused
+
+        SHARD     PRIMARY  OTHERS
+        clicks/0  node-1
+        orders/0  node-1   node-2 (10 behind) and node-3 (recovering)
+        how far they are behind was stored 90s ago
+        ");
+    }
+
+    #[test]
+    fn a_cluster_that_was_never_refreshed_says_so() {
+        let mut head = cluster_head();
+        (head.summary, head.sequence, head.due) = (None, 0, NOW);
+        insta::assert_snapshot!(plain(&cluster(&head, None, NOW, None)), @"
+        orders  new
+          record     cluster/default/orders
+          refreshed  never; every 1m, due now
+          history    0 events in epoch 1767315845
+
+          nothing is known of it yet: it was discovered, and its first refresh is to come
+        ");
+    }
+
+    #[test]
+    fn thousands_of_shards_are_cut() {
+        let mut state = state();
+        let node = state.view.as_mut().unwrap().nodes.get_mut("node-1").unwrap();
+        for number in 0..3000 {
+            node.shards.insert(format!("s{number}"), Role::Secondary);
+        }
+        let text = plain(&cluster(&cluster_head(), Some(&state), NOW, None));
+        assert!(text.contains("and 2,902 more shards: -o json shows them all"), "{text}");
+    }
 }

@@ -115,3 +115,45 @@ pub fn wide(heads: &[Head], now: Timestamp) -> Vec<String> {
     let rows: Vec<Vec<Cell>> = heads.iter().map(cells).collect();
     table(&heading, &rows, None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::given::{NOW, cluster_head, head, plain};
+
+    fn heads() -> Vec<Head> {
+        let healthy = Summary {
+            health: Some(Health::Healthy),
+            kinds: vec!["Zookeeper".into()],
+            nodes: 5,
+            shards: 1,
+            primaries: 1,
+            ..Summary::default()
+        };
+        let mut new = head(RecordName::cluster("default", "zk-02"), Summary::default());
+        (new.summary, new.enabled) = (None, false);
+        vec![cluster_head(), head(RecordName::cluster("prod", "zk-01"), healthy), new]
+    }
+
+    #[test]
+    fn clusters_are_listed_with_their_health() {
+        let rows: Vec<Row> = heads().iter().map(record::row).collect();
+        insta::assert_snapshot!(plain(&list(&rows, NOW, None)), @"
+        CLUSTER     HEALTH    KIND       NODES  UP  DOWN  SHARDS  PRIMARIES  REFRESHED
+        orders      degraded  Kafka          3   2     1       2          2  2s ago
+        prod/zk-01  healthy   Zookeeper      5   5     0       1          1  2s ago
+        zk-02       new       -              0   0     0       0          0  never
+        ");
+        insta::assert_snapshot!(healths(rows.iter().map(|row| &row.summary)), @"1 healthy, 1 degraded, 1 new");
+    }
+
+    #[test]
+    fn the_wide_list_has_everything() {
+        insta::assert_snapshot!(plain(&wide(&heads(), NOW)), @"
+        CLUSTER     HEALTH    KIND       NODES  UP  DOWN  SHARDS  PRIMARIES  REFRESHED  TOOK   EVERY  DUE       MISSING  EVENTS  NAME           LAST PROBLEM
+        orders      degraded  Kafka          3   2     1       2          2  2s ago     12 ms  1m     in 58s          0      42  Orders [31mEU  -
+        prod/zk-01  healthy   Zookeeper      5   5     0       1          1  2s ago     12 ms  1m     in 58s          0      42  -              -
+        zk-02       new       -              0   0     0       0          0  never      0 ms   1m     disabled        0      42  -              -
+        ");
+    }
+}

@@ -71,10 +71,7 @@ pub fn discovery(
         fact("reason", reason);
     }
     let summary = &row.summary;
-    fact(
-        "reports",
-        &format!("{}, {} missing", count(summary.clusters, "cluster"), summary.missing),
-    );
+    fact("reports", &format!("{}, {} missing", count(summary.clusters, "cluster"), summary.missing));
     let Some(state) = state else { return lines };
     let mut section = |title: &str, heading: &[&str], rows: Vec<Vec<Cell>>| {
         if !rows.is_empty() {
@@ -87,23 +84,99 @@ pub fn discovery(
     section("Records that are set aside", &["RECORD", "REASON"], rejected.collect());
     let missing = state.clusters.iter().filter_map(|(id, known)| {
         let since = known.missing_since?;
-        Some(vec![
-            Cell::text(id),
-            Cell::text(since.rfc3339()),
-            Cell::number(known.missing_answers.into()),
-        ])
+        Some(vec![Cell::text(id), Cell::text(since.rfc3339()), Cell::number(known.missing_answers.into())])
     });
     section("Clusters that it no longer reports", &["CLUSTER", "SINCE", "ANSWERS"], missing.collect());
-    let owned = state.clusters.iter().filter_map(|(id, known)| {
-        Some(vec![Cell::text(id), Cell::text(known.owner.as_deref()?)])
-    });
+    let owned = state
+        .clusters
+        .iter()
+        .filter_map(|(id, known)| Some(vec![Cell::text(id), Cell::text(known.owner.as_deref()?)]));
     section("Clusters that another discovery owns", &["CLUSTER", "DISCOVERY"], owned.collect());
     lines
 }
 
 fn source(source: &SourceSpec) -> String {
     match source {
-        SourceSpec::Http(http) => format!("{:?} {}", http.method, http.url).replacen("Post", "POST", 1).replacen("Get", "GET", 1),
+        SourceSpec::Http(http) => {
+            format!("{:?} {}", http.method, http.url).replacen("Post", "POST", 1).replacen("Get", "GET", 1)
+        }
         SourceSpec::File(file) => format!("the file {}", file.path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::parse_text;
+    use crate::view::given::{NOW, head, plain};
+    use replicante_model::RecordName;
+    use replicante_model::discovery::{Failing, KnownCluster};
+    use replicante_model::record::ClusterRecord;
+    use replicante_model::summary::Summary;
+    use std::time::Duration;
+
+    fn known(owner: Option<&str>, missing: bool) -> KnownCluster {
+        KnownCluster {
+            record: ClusterRecord::default(),
+            missing_since: missing.then_some(NOW),
+            missing_answers: u32::from(missing),
+            generation: 0,
+            owner: owner.map(String::from),
+        }
+    }
+
+    fn state() -> DiscoveryState {
+        DiscoveryState {
+            clusters: [
+                ("billing".to_string(), known(None, true)),
+                ("orders".to_string(), known(None, false)),
+                ("zk-01".to_string(), known(Some("other"), false)),
+            ]
+            .into(),
+            rejected: [("clusters[3]".to_string(), "it has no cluster_id".to_string())].into(),
+            failing: Some(Failing { since: NOW, reason: "status 500 from http://inv/clusters".into() }),
+            ..DiscoveryState::default()
+        }
+    }
+
+    #[test]
+    fn discoveries_are_listed_with_whether_their_source_answers() {
+        let failing = head(RecordName::discovery("default", "fleet"), Summary::of_discovery(&state()));
+        let fine =
+            head(RecordName::discovery("prod", "by-hand"), Summary { clusters: 7, ..Summary::default() });
+        insta::assert_snapshot!(plain(&list(&[failing, fine], NOW, None)), @"
+        DISCOVERY     STATUS   CLUSTERS  MISSING  REJECTED  CONFLICTS  EVERY  LAST RUN  REASON
+        fleet         failing         1        1         1          1  1m     2s ago    status 500 from http://inv/clusters
+        prod/by-hand  ok              7        0         0          0  1m     2s ago    -
+        ");
+    }
+
+    #[test]
+    fn a_discovery_is_shown_with_what_it_set_aside_and_what_it_misses() {
+        let head = head(RecordName::discovery("default", "fleet"), Summary::of_discovery(&state()));
+        let text = "apiVersion: replicante.io/v0\nkind: Discovery\nmetadata: { name: fleet }\nspec:\n  source: { http: { url: http://inv/clusters } }\n";
+        let object = parse_text("x", text, Duration::from_secs(60)).unwrap().remove(0);
+        let lines = discovery(&head, Some(&object), Some(&state()), NOW, None);
+        insta::assert_snapshot!(plain(&lines), @"
+        fleet  failing
+          record     discovery/default/fleet
+          source     POST http://inv/clusters
+          clusters   each refreshed every 1m
+          last run   2s ago; every 1m, next in 58s
+          failing    since 2026-01-02T02:04:05.000Z: status 500 from http://inv/clusters
+          reports    1 cluster, 1 missing
+
+        Records that are set aside
+        RECORD       REASON
+        clusters[3]  it has no cluster_id
+
+        Clusters that it no longer reports
+        CLUSTER  SINCE                     ANSWERS
+        billing  2026-01-02T02:04:05.000Z        1
+
+        Clusters that another discovery owns
+        CLUSTER  DISCOVERY
+        zk-01    other
+        ");
     }
 }

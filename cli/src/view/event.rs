@@ -80,3 +80,39 @@ pub fn time(rfc3339: &str, times: Times) -> String {
         Times::Clock => clean(rfc3339.get(11..19).unwrap_or(rfc3339)).into_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::given::{events, plain};
+    use replicante_model::change::Change;
+    use replicante_model::view::Health;
+
+    #[test]
+    fn events_are_lines_of_time_cluster_type_and_change() {
+        let changes = [
+            Change::ClusterHealthChanged { before: Some(Health::Healthy), after: Some(Health::Degraded) },
+            Change::AgentNew { node: "n\x1b[2J1".into(), address: "http://10.0.0.1:8000".into() },
+        ];
+        let mut seen = events(&RecordName::cluster("default", "zk-01"), &changes);
+        seen.extend(events(&RecordName::cluster("prod", "a-very-long-name-of-a-cluster"), &changes[..1]));
+        let failed = [Change::DiscoveryFailed { reason: "status 500".into() }];
+        seen.extend(events(&RecordName::discovery("default", "fleet"), &failed));
+        let lines = |times, most| {
+            let lines: Vec<String> = seen.iter().map(|seen| Line::of(seen, times).show(most)).collect();
+            plain(&lines)
+        };
+        insta::assert_snapshot!(lines(Times::Full, None), @"
+        2026-01-02T02:04:05.000Z  zk-01         cluster.health_changed  healthy -> degraded
+        2026-01-02T02:04:05.000Z  zk-01         agent.new               n�[2J1 at http://10.0.0.1:8000
+        2026-01-02T02:04:05.000Z  prod/a-very-long-name-of-a-cluster  cluster.health_changed  healthy -> degraded
+        2026-01-02T02:04:05.000Z  discovery fleet  discovery.failed        status 500
+        ");
+        insta::assert_snapshot!(lines(Times::Clock, Some(60)), @"
+        02:04:05  zk-01         cluster.health_changed  healthy -> …
+        02:04:05  zk-01         agent.new               n�[2J1 at h…
+        02:04:05  prod/a-very-long-name-of-a-cluster  cluster.health_changed  
+        02:04:05  discovery fleet  discovery.failed        status 5…
+        ");
+    }
+}

@@ -9,3 +9,6 @@ pub mod record;
 pub mod style;
 pub mod table;
 pub mod text;
+
+#[cfg(test)]
+pub(crate) mod given;

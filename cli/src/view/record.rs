@@ -49,3 +49,38 @@ pub fn schedule(head: &Head, now: Timestamp) -> String {
     }
     format!("every {every}, next in {}", short(head.due.since(now)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::given::cluster_head;
+
+    #[test]
+    fn a_head_as_json_has_the_names_of_the_summary() {
+        insta::assert_snapshot!(serde_json::to_string_pretty(&json(&cluster_head())).unwrap(), @r#"
+        {
+          "agents_down": 1,
+          "at": "2026-01-02T02:04:03.000Z",
+          "due": "2026-01-02T02:05:03.000Z",
+          "enabled": true,
+          "epoch": 1767315845,
+          "health": "degraded",
+          "id": "orders",
+          "interval_ms": 60000,
+          "kinds": [
+            "Kafka"
+          ],
+          "ms": 12,
+          "name": "Orders [31mEU",
+          "namespace": "default",
+          "nodes": 3,
+          "outcome": "ok",
+          "primaries": 2,
+          "published": 0,
+          "record": "cluster/default/orders",
+          "sequence": 42,
+          "shards": 2
+        }
+        "#);
+    }
+}

@@ -63,10 +63,11 @@ pub fn table(heading: &[&str], rows: &[Vec<Cell>], most: Option<usize>) -> Vec<S
         .map(|column| rows.first().and_then(|row| row.get(column)).is_some_and(|cell| cell.right))
         .collect();
     let bold = Style::new().bold();
-    let heading = heading
-        .iter()
-        .zip(&right)
-        .map(|(text, right)| Cell { text: (*text).to_owned(), style: bold, right: *right });
+    let heading = heading.iter().zip(&right).map(|(text, right)| Cell {
+        text: (*text).to_owned(),
+        style: bold,
+        right: *right,
+    });
     let heading: Vec<Cell> = heading.collect();
     std::iter::once(&heading).chain(rows).map(|row| line(row, &widths)).collect()
 }
@@ -76,6 +77,10 @@ fn line(row: &[Cell], widths: &[usize]) -> String {
     let last = row.len().saturating_sub(1);
     for (column, (cell, wide)) in row.iter().zip(widths).enumerate() {
         let text = fit(&cell.text, *wide);
+        if column == last && text.is_empty() {
+            line.truncate(line.trim_end().len());
+            break;
+        }
         if column > 0 {
             line.push_str(GAP);
         }
@@ -121,13 +126,21 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_numbers_stand_at_the_right() {
-        insta::assert_snapshot!(plain(&table(&["NAME", "NODES", "HEALTH"], &rows(), None)), @"");
+        insta::assert_snapshot!(plain(&table(&["NAME", "NODES", "HEALTH"], &rows(), None)), @"
+        NAME                NODES  HEALTH
+        zk-01                   5  healthy
+        a-rather-long-name     12  down�[2J
+        ");
     }
 
     #[test]
     fn the_widest_columns_are_cut_to_the_terminal() {
         let lines = table(&["NAME", "NODES", "HEALTH"], &rows(), Some(28));
-        insta::assert_snapshot!(plain(&lines), @"");
+        insta::assert_snapshot!(plain(&lines), @"
+        NAME         NODES  HEALTH
+        zk-01            5  healthy
+        a-rather-l…     12  down�[2J
+        ");
         assert!(lines.iter().all(|line| width(&plain(std::slice::from_ref(line))) <= 28));
     }
 

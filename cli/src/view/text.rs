@@ -9,7 +9,8 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 /// sequences, and marks that turn the direction of text.
 pub fn clean(text: &str) -> Cow<'_, str> {
     let unsafe_char = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     if text.contains(unsafe_char) {
         Cow::Owned(text.replace(unsafe_char, "\u{fffd}"))
@@ -117,7 +118,10 @@ mod tests {
 
     #[test]
     fn text_is_cut_and_filled_to_columns_not_to_characters() {
-        assert_eq!((fit("abc", 3).as_ref(), fit("abcd", 3).as_ref(), fit("abcd", 0).as_ref()), ("abc", "ab…", ""));
+        assert_eq!(
+            (fit("abc", 3).as_ref(), fit("abcd", 3).as_ref(), fit("abcd", 0).as_ref()),
+            ("abc", "ab…", "")
+        );
         assert_eq!(fit("日本語", 4), "日…");
         assert_eq!(pad("日本", 5), "日本 ");
     }

@@ -57,7 +57,8 @@ impl AwsError {
                 match (meta.code(), meta.message()) {
                     (Some(code), Some(message)) => format!("{code}: {message}"),
                     (Some(code), None) => code.to_owned(),
-                    (None, _) => service.err().to_string(),
+                    // No answer of the service's own: something in between answered.
+                    (None, _) => chain(service.err()),
                 }
             }
             SdkError::TimeoutError(_) => "no answer in time".to_owned(),

@@ -1,0 +1,441 @@
+//! What `--help` says, word for word.
+
+use clap::CommandFactory;
+
+use super::Cli;
+
+fn help(path: &[&str]) -> String {
+    let mut command = Cli::command().term_width(90);
+    command.build();
+    let mut command = &mut command;
+    for name in path {
+        command = command.find_subcommand_mut(name).unwrap();
+    }
+    let help = command.render_long_help().to_string();
+    // clap leaves spaces on the blank lines of lists.
+    help.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_command_line_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn the_help_lists_the_commands() {
+    insta::assert_snapshot!(help(&[]), @"
+    An always current picture of many datastore clusters, and an ordered history of every
+    change in them
+
+    Usage: replicante <COMMAND>
+
+    Commands:
+      demo      Watch it work on a simulated fleet that changes, with nothing installed
+      up        Run it on this machine, for your own discoveries
+      get       Show what is known now: clusters, one cluster, discoveries
+      events    Show what changed, and when
+      apply     Store discoveries, and what overrides them for one cluster
+      refresh   Ask for a refresh of a cluster now
+      discover  Ask for a run of a discovery now
+      fleet     Run the simulated fleet alone, for `up` and for tests of your own
+      bench     Measure what this machine does, and what it costs
+      help      Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help
+              Print help
+
+      -V, --version
+              Print version
+
+    First steps:
+      replicante demo --for 30s   shows it all on a simulated fleet
+      replicante up -f FILE       runs it on this machine, for your own
+
+    Colours are for terminals alone; NO_COLOR turns them off.
+    Exit codes: 0 it worked, 1 something failed, 2 wrong usage.
+    ");
+}
+
+#[test]
+fn the_help_of_demo_up_and_fleet() {
+    insta::assert_snapshot!(help(&["demo"]), @"
+    Watch it work on a simulated fleet that changes, with nothing installed
+
+    Usage: replicante demo [OPTIONS]
+
+    Options:
+          --for <TIME>
+              Ends by itself after so long
+
+          --clusters <CLUSTERS>
+              Clusters at the start
+
+              [default: 24]
+
+          --nodes <FROM-TO>
+              Nodes of each cluster
+
+              [default: 3-7]
+
+          --seed <SEED>
+              The same seed gives the same fleet and the same changes
+
+              [default: 1]
+
+          --interval <TIME>
+              How often each cluster is refreshed: at least 1s
+
+              [default: 2s]
+
+          --changes <TIME>
+              Mean time between two changes of the fleet, or `off`
+
+              [default: 1s]
+
+          --log <FILE>
+              Writes the functions' logs to a file; RUST_LOG sets the level
+
+      -h, --help
+              Print help
+
+    Examples:
+      replicante demo                           until Ctrl-C
+      replicante demo --for 30s                 ends by itself, with a summary
+      replicante demo --for 30s | tee demo.log  plain lines: one an event
+      replicante demo --changes 200ms --seed 7  another fleet, and a wild one
+
+    Exits with 1 when the stream does not fold to the stored views.
+    ");
+    insta::assert_snapshot!(help(&["up"]), @"
+    Run it on this machine, for your own discoveries
+
+    Usage: replicante up [OPTIONS]
+
+    Options:
+      -f, --file <FILE>...
+              Objects to apply before it starts: YAML or JSON, `-` for the standard input
+
+          --data <DIR>
+              Folder for the table, the history and the endpoints
+
+              [default: .replicante]
+
+          --tick <TIME>
+              How often the schedulers run, from 1s to 5m, and the shortest interval
+
+              [default: 1s]
+
+          --retention <TIME>
+              How long the history is kept: 24h to 365d
+
+              [default: 30d]
+
+          --for <TIME>
+              Ends by itself after so long, as after Ctrl-C
+
+      -h, --help
+              Print help
+
+    Examples:
+      replicante fleet                          something to try it on, elsewhere
+      replicante up -f examples/discovery.yaml  kept in .replicante
+      replicante up -f mine.yaml --data DIR     ... or in another folder
+      RUST_LOG=info replicante up 2> up.log     goes on with what was applied before;
+      the log has a line for each task
+
+    Exits with 0 after Ctrl-C. What was in flight then is finished, or left for the next
+    start.
+    ");
+    insta::assert_snapshot!(help(&["fleet"]), @r#"
+    Run the simulated fleet alone, for `up` and for tests of your own
+
+    Usage: replicante fleet [OPTIONS]
+
+    Options:
+          --port <PORT>
+              Port on this machine for discovery (and agents); 0 takes any free one
+
+              [default: 7654]
+
+          --clusters <CLUSTERS>
+              Clusters at the start
+
+              [default: 24]
+
+          --nodes <FROM-TO>
+              Nodes of each cluster
+
+              [default: 3-7]
+
+          --seed <SEED>
+              The same seed gives the same fleet and the same changes
+
+              [default: 1]
+
+          --layout <LAYOUT>
+              Whether agents share the port or have one each
+
+              Possible values:
+              - one-port:  All on one port, by path
+              - port-each: Each on a port of its own: one that is gone refuses connections
+
+              [default: one-port]
+
+          --changes <TIME>
+              Mean time between two changes, or `off`
+
+              [default: 2s]
+
+          --script <FILE>
+              Changes to play instead, as JSON
+
+          --latency <TIME>
+              How long each agent waits before it answers
+
+              [default: 0s]
+
+          --for <TIME>
+              Ends by itself after so long
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Examples:
+      replicante fleet                          at the port of examples/discovery.yaml
+      replicante fleet --changes off --seed 7   another fleet, and nothing changes
+      replicante fleet --script history.json    changes of your own, like
+        [{"at": "2s", "change": {"change": "agent", "cluster": "zk-01",
+          "node": "node-2", "state": "gone"}}]
+    "#);
+}
+
+#[test]
+fn the_help_of_get() {
+    insta::assert_snapshot!(help(&["get"]), @r#"
+    Show what is known now: clusters, one cluster, discoveries
+
+    Usage: replicante get <COMMAND>
+
+    Commands:
+      clusters     The list of clusters
+      cluster      One cluster
+      discoveries  The list of discoveries
+      discovery    One discovery
+      help         Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help
+              Print help
+
+    Examples:
+      replicante get clusters                  all clusters, with their health
+      replicante get clusters -o json | jq -r '.[] | select(.health != "healthy") | .id'
+      replicante get cluster zk-01             one cluster: its nodes, its shards, who leads
+      them
+      replicante get discoveries               the sources, and whether they answer
+
+    What is shown is what was last observed: check that the world still matches before you act
+    on it.
+    "#);
+    insta::assert_snapshot!(help(&["get", "clusters"]), @"
+    The list of clusters
+
+    Usage: replicante get clusters [OPTIONS]
+
+    Options:
+      -n, --namespace <NAME>
+              Only those of this namespace [default: all]
+
+      -o, --output <OUTPUT>
+              How to show it
+
+              Possible values:
+              - table: For people, cut to the terminal
+              - wide:  For people, all columns, not cut
+              - json:  For programs
+
+              [default: table]
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
+    insta::assert_snapshot!(help(&["get", "cluster"]), @"
+    One cluster
+
+    Usage: replicante get cluster [OPTIONS] <NAME>
+
+    Arguments:
+      <NAME>
+              Its name
+
+    Options:
+      -n, --namespace <NAME>
+              Its namespace
+
+              [default: default]
+
+      -o, --output <OUTPUT>
+              How to show it
+
+              Possible values:
+              - text: For people
+              - json: For programs: everything that is stored
+
+              [default: text]
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
+}
+
+#[test]
+fn the_help_of_events_and_apply() {
+    insta::assert_snapshot!(help(&["events"]), @"
+    Show what changed, and when
+
+    Usage: replicante events [OPTIONS]
+
+    Options:
+      -c, --cluster <NAME>
+              Only those of this cluster
+
+      -d, --discovery <NAME>
+              Only those of this discovery
+
+      -n, --namespace <NAME>
+              Only those of this namespace [default: all; of the named cluster or discovery:
+              default]
+
+          --since <TIME>
+              Only those that were observed so long ago, or since
+
+      -t, --type <TYPE>
+              Only those of this type: `agent.down`; may be given again
+
+      -f, --follow
+              Goes on with those to come, until Ctrl-C
+
+      -o, --output <OUTPUT>
+              How to show them
+
+              Possible values:
+              - lines: For people: time, cluster, type, what changed
+              - json:  For programs: the events as they were published, one a line
+
+              [default: lines]
+
+      -l, --limit <NUMBER>
+              Only the last so many
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Examples:
+      replicante events --cluster zk-01 --since 2h         what changed in a cluster, in order
+      replicante events --type agent.down --type node.down only what went down
+      replicante events --follow --limit 10                the last ten, then those to come
+      replicante events -o json | jq -r .type | sort | uniq -c
+
+    Copies are dropped, and the order of each cluster is kept. Gaps are told on the standard
+    error output.
+    ");
+    insta::assert_snapshot!(help(&["apply"]), @"
+    Store discoveries, and what overrides them for one cluster
+
+    Usage: replicante apply [OPTIONS] --file <FILE>...
+
+    Options:
+      -f, --file <FILE>...
+              Objects: YAML or JSON, several documents a file; `-` for the standard input
+
+          --dry-run
+              Says what would change, and stores nothing
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+      -h, --help
+              Print help
+
+    Examples:
+      replicante apply -f discovery.yaml            a Discovery, or a Cluster that overrides
+      what its discovery says
+      replicante apply -f discoveries/*.yaml        all or nothing: one error, and no file is
+      applied
+      replicante apply --dry-run -f discovery.yaml  only checks, and says what would change
+      generate | replicante apply -f -              from the standard input
+
+    Intervals are checked against the tick of the deployment (REPLICANTE_TICK, else 60s).
+    ");
+}
+
+#[test]
+fn the_help_of_refresh_and_bench() {
+    insta::assert_snapshot!(help(&["refresh"]), @"
+    Ask for a refresh of a cluster now
+
+    Usage: replicante refresh [OPTIONS] <NAME>
+
+    Arguments:
+      <NAME>
+              Its name
+
+    Options:
+      -n, --namespace <NAME>
+              Its namespace
+
+              [default: default]
+
+          --actor <NAME>
+              Who asks: events say so [default: the user]
+
+              [env: REPLICANTE_ACTOR]
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+      -h, --help
+              Print help
+
+    Example:
+      replicante refresh zk-01
+    ");
+    insta::assert_snapshot!(help(&["bench", "refresh"]), @"
+    Refreshes: how many a second, how long one takes, what one costs
+
+    Usage: replicante bench refresh [OPTIONS]
+
+    Options:
+          --for <TIME>
+              How long each measurement lasts
+
+              [default: 10s]
+
+      -o, --output <OUTPUT>
+              How to show the figures
+
+              Possible values:
+              - table: For people
+              - json:  For programs
+
+              [default: table]
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
+}
