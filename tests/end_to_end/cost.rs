@@ -76,6 +76,24 @@ async fn a_scheduler_that_finds_nothing_due_writes_nothing_and_sends_nothing() {
     assert_eq!(queue.receive(1).await.unwrap().len(), 1);
 }
 
+#[tokio::test]
+async fn a_refused_send_moves_nothing() {
+    let system = System::start().await.unwrap();
+    system.add_cluster("zk", Kind::Zookeeper, 1).unwrap();
+    system.apply_discovery("").await.unwrap();
+    system.discover().await;
+    let record = RecordName::cluster("default", "zk");
+    let before = system.head(&record).await.unwrap();
+    let queue =
+        Queue::new(&system.local.clients, &format!("{}-nowhere", system.local.settings.refresh_queue));
+    let table = Table::new(&system.local.clients, &system.local.settings.table);
+    let scheduler = Scheduler::new(RecordKind::Cluster, table, queue, &system.local.settings);
+    let pass = scheduler.pass(Timestamp::now()).await;
+    assert_eq!((pass.queued, pass.refused), (0, 1));
+    assert!(pass.error.unwrap().contains("sending 1 tasks to"), "and says what was refused");
+    assert_eq!(system.head(&record).await.unwrap(), before);
+}
+
 /// Each write of a head costs one write unit as long as the head stays within 1 KB.
 #[test]
 fn the_largest_head_stays_within_one_write_unit() {

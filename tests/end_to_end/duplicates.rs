@@ -69,3 +69,27 @@ async fn a_task_for_a_record_that_is_gone_is_acknowledged() {
     assert!(system.refresh("nobody").await.batch_item_failures.is_empty());
     assert_eq!(outcomes(&system), [Outcome::Gone]);
 }
+
+#[tokio::test]
+async fn a_task_that_fails_is_named_to_the_queue_released_and_shown() {
+    let (system, _) = system().await;
+    let record = RecordName::cluster("default", "unknown");
+    let head =
+        replicante_protocol::head::Head::new(record.clone(), Duration::from_secs(5), true, Timestamp::now());
+    system.table.create_head(&head).await.unwrap();
+    let task = Task::scheduled(record.clone(), Timestamp::now());
+    let response =
+        system.run_refreshes(&[Task::manual(RecordName::cluster("default", "zk"), "ann"), task]).await;
+    let failed: Vec<&str> =
+        response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+    assert_eq!(failed, ["m1"], "the other one of the batch is done");
+    let head = system.head(&record).await.unwrap();
+    assert_eq!(
+        (head.lease_until, head.done_due),
+        (Timestamp::ZERO, Timestamp::ZERO),
+        "its retry is no duplicate"
+    );
+    let summary = replicante_model::summary::Summary::parse(head.summary.as_deref());
+    assert_eq!(summary.outcome, "failed");
+    assert!(summary.reason.unwrap().contains("has no discovery item"));
+}

@@ -1,6 +1,6 @@
 //! A scripted history of a fleet gives exactly the expected events, in order.
 
-use replicante_fleet::{AgentState, Change, Kind, StoreState};
+use replicante_fleet::{AgentState, Change, Endpoint, Kind, StoreState};
 use replicante_tests::System;
 
 #[tokio::test]
@@ -77,8 +77,11 @@ async fn a_scripted_history_gives_exactly_the_expected_events_in_order() {
     let removed = step(vec![Change::RemoveNode { cluster: "zk".into(), node: "node-4".into() }], 2).await;
     assert_eq!(removed, ["cluster.changed", "node.missing node-4"], "it is kept, and no longer polled");
 
+    let polls = || system.fleet.requests().get(&Endpoint::InfoAgent).copied();
+    let before = polls();
     let unlisted = step(vec![Change::list("zk", false)], 2).await;
     assert_eq!(unlisted, ["cluster.missing"]);
+    assert_eq!(polls(), before, "what its source no longer reports is no longer polled");
     assert_eq!(step(vec![Change::list("zk", true)], 2).await, ["cluster.restored"]);
 }
 

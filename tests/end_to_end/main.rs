@@ -4,6 +4,7 @@ mod agents;
 mod cost;
 mod discoveries;
 mod duplicates;
+mod fences;
 mod history;
 mod kills;
 mod restart;

@@ -1,0 +1,217 @@
+//! The conditions of the protocol, one by one, on the table itself; and a worker that wakes up too late.
+
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use replicante_aws::{ClaimError, DiscoveryItem, FenceError, ItemWrite, LoadError, Table};
+use replicante_fleet::{Change, Kind, StoreState};
+use replicante_model::record::{ClusterRecord, DiscoveredCluster};
+use replicante_model::{RecordName, Timestamp};
+use replicante_protocol::head::{Head, MAX_LEASE};
+use replicante_protocol::machine::{Commit, Outcome, Release};
+use replicante_protocol::schedule::Plan;
+use replicante_protocol::slot::{Part, Slot};
+use replicante_protocol::task::Task;
+use replicante_tests::System;
+
+const LEASE: Duration = Duration::from_secs(60);
+const MILLI: Duration = Duration::from_millis(1);
+
+/// A record with a head, and the task that is due for it.
+async fn record(system: &System) -> (Table, Task, Timestamp) {
+    let now = Timestamp::now();
+    let record = RecordName::cluster("default", "orders");
+    let head = Head::new(record.clone(), LEASE, true, now);
+    assert!(system.table.create_head(&head).await.unwrap());
+    assert!(!system.table.create_head(&head).await.unwrap(), "created once");
+    (system.table.clone(), Task::scheduled(record, now), now)
+}
+
+fn release(done: Option<Timestamp>) -> Release {
+    Release { clear_owed: false, published: None, done, due_at_once: false, success: true }
+}
+
+#[tokio::test]
+async fn a_claim_raises_the_fence_and_holds_the_record_until_its_lease_ends() {
+    let system = System::start().await.unwrap();
+    let (table, task, now) = record(&system).await;
+    let first = table.claim(&task, "a", now, LEASE).await.unwrap();
+    assert_eq!((first.fence, first.lease_until, first.holder.as_str()), (1, now.plus(LEASE), "a"));
+    let Err(ClaimError::Refused(Some(held))) = table.claim(&task, "b", now.plus(MILLI), LEASE).await else {
+        panic!("a held record was claimed");
+    };
+    assert_eq!((held.fence, held.holder.as_str()), (1, "a"), "the refusal shows who holds it");
+    let second = table.claim(&task, "b", now.plus(LEASE), LEASE).await.unwrap();
+    assert_eq!(second.fence, 2, "the lease is past");
+    let far = now.minus(MAX_LEASE);
+    let third = table.claim(&task, "c", far, LEASE).await.unwrap();
+    assert_eq!(third.fence, 3, "a lease further ahead than any may be holds nothing");
+}
+
+#[tokio::test]
+async fn a_claim_for_what_was_done_is_refused_unless_the_record_owes() {
+    let system = System::start().await.unwrap();
+    let (table, task, now) = record(&system).await;
+    let head = table.claim(&task, "a", now, LEASE).await.unwrap();
+    table.release(&task.record, head.fence, &release(Some(now)), None, now).await.unwrap();
+    assert!(matches!(table.claim(&task, "b", now, LEASE).await, Err(ClaimError::Refused(Some(_)))));
+    let manual = Task::manual(task.record.clone(), "ann");
+    let head = table.claim(&manual, "b", now, LEASE).await.unwrap();
+    let body = table.write_slot(&task.record, Slot::A, head.fence, b"state", b"outbox").await.unwrap();
+    let commit = Commit { body, sequence: 1, owed: true, published: 0 };
+    table.commit(&task.record, head.fence, &commit, None).await.unwrap();
+    table.release(&task.record, head.fence, &release(None), None, now).await.unwrap();
+    let owing = table.claim(&task, "c", now, LEASE).await.unwrap();
+    assert!(owing.owed && owing.sequence == 1, "what owes is claimed, done or not");
+}
+
+#[tokio::test]
+async fn whoever_was_taken_over_writes_nothing_any_more() {
+    let system = System::start().await.unwrap();
+    let (table, task, now) = record(&system).await;
+    let old = table.claim(&task, "a", now, LEASE).await.unwrap();
+    let new = table.claim(&task, "b", now.plus(LEASE), LEASE).await.unwrap();
+    let body = table.write_slot(&task.record, Slot::A, new.fence, b"new", b"new events").await.unwrap();
+    let late = table.write_slot(&task.record, Slot::A, old.fence, b"old", b"old events").await;
+    assert!(matches!(late, Err(FenceError::TakenOver)), "a chunk of a higher fence is not written over");
+    let commit = Commit { body, sequence: 5, owed: true, published: 0 };
+    let late = table.commit(&task.record, old.fence, &commit, None).await;
+    assert!(matches!(late, Err(FenceError::TakenOver)));
+    let late = table.release(&task.record, old.fence, &release(Some(now)), None, now).await;
+    assert!(matches!(late, Err(FenceError::TakenOver)));
+    let head = table.head(&task.record).await.unwrap().unwrap();
+    assert_eq!((head.fence, head.sequence, head.body, head.done_due), (2, 0, None, Timestamp::ZERO));
+    assert_eq!(head.holder, "b", "and its lease stands");
+    assert!(head.lease_until > Timestamp::ZERO);
+}
+
+#[tokio::test]
+async fn chunks_count_only_with_the_fence_that_the_head_names() {
+    let system = System::start().await.unwrap();
+    let (table, task, now) = record(&system).await;
+    let first = table.claim(&task, "a", now, LEASE).await.unwrap();
+    let body = table.write_slot(&task.record, Slot::A, first.fence, b"one", b"events").await.unwrap();
+    assert_eq!(table.load(&task.record, &body, Part::State).await.unwrap(), b"one");
+    assert_eq!(table.load(&task.record, &body, Part::Outbox).await.unwrap(), b"events");
+    // Two commits later the same slot holds another state of the same size.
+    let second = table.claim(&task, "b", now.plus(LEASE), LEASE).await.unwrap();
+    table.write_slot(&task.record, Slot::A, second.fence, b"two", b"events").await.unwrap();
+    for part in [Part::State, Part::Outbox] {
+        let stale = table.load(&task.record, &body, part).await;
+        assert!(matches!(stale, Err(LoadError::Mismatch(_))), "{part:?}");
+    }
+    let absent = replicante_protocol::slot::Body { slot: Slot::B, ..body };
+    assert!(matches!(table.load(&task.record, &absent, Part::State).await, Err(LoadError::Mismatch(_))));
+}
+
+#[tokio::test]
+async fn what_is_done_is_only_ever_raised() {
+    let system = System::start().await.unwrap();
+    let (table, task, now) = record(&system).await;
+    let done = async || table.head(&task.record).await.unwrap().unwrap().done_due;
+    let head = table.claim(&task, "a", now, LEASE).await.unwrap();
+    let later = now.plus(LEASE);
+    table.raise_done(&task.record, later).await.unwrap();
+    table.raise_done(&task.record, now).await.unwrap();
+    assert_eq!(done().await, later);
+    table.release(&task.record, head.fence, &release(Some(now)), Some("{}"), now).await.unwrap();
+    let head = table.head(&task.record).await.unwrap().unwrap();
+    assert_eq!((head.done_due, head.lease_until), (later, Timestamp::ZERO), "released all the same");
+}
+
+#[tokio::test]
+async fn a_commit_that_took_only_a_part_is_due_again_at_once() {
+    let system = System::start().await.unwrap();
+    let (table, task, now) = record(&system).await;
+    let head = table.claim(&task, "a", now, LEASE).await.unwrap();
+    let later = now.plus(MILLI);
+    let release = Release { due_at_once: true, clear_owed: true, published: Some(7), ..release(None) };
+    table.release(&task.record, head.fence, &release, Some("{}"), later).await.unwrap();
+    let head = table.head(&task.record).await.unwrap().unwrap();
+    assert_eq!((head.due, head.published, head.owed, head.summary.as_deref()), (later, 7, false, Some("{}")));
+}
+
+#[tokio::test]
+async fn a_discovery_item_belongs_to_the_first_that_wrote_it_and_to_its_latest_claim() {
+    let system = System::start().await.unwrap();
+    let item = |discovery: &str| DiscoveryItem {
+        namespace: "default".into(),
+        cluster: DiscoveredCluster {
+            record: ClusterRecord { cluster_id: "orders".into(), ..ClusterRecord::default() },
+            discovery: discovery.into(),
+            ..DiscoveredCluster::default()
+        },
+    };
+    let write = async |discovery: &str, fence| {
+        system.table.write_discovery_item(&item(discovery), fence).await.unwrap()
+    };
+    assert_eq!(write("first", 5).await, ItemWrite::Written);
+    assert_eq!(write("first", 5).await, ItemWrite::Written, "again, by the same claim");
+    assert_eq!(write("second", 9).await, ItemWrite::Contested { owner: "first".into() });
+    assert_eq!(write("first", 4).await, ItemWrite::TakenOver);
+    assert_eq!(write("first", 6).await, ItemWrite::Written);
+}
+
+#[tokio::test]
+async fn a_scheduler_moves_on_only_what_it_has_read_and_due_is_never_pushed_back() {
+    let system = System::start().await.unwrap();
+    let (table, task, now) = record(&system).await;
+    let head = table.head(&task.record).await.unwrap().unwrap();
+    let plan = Plan { stamp: head.due, delay: 0, next_due: now.plus(LEASE) };
+    assert!(table.mark_queued(&head, &plan, now).await.unwrap());
+    assert!(!table.mark_queued(&head, &plan, now).await.unwrap(), "another was first");
+    let due = async || {
+        let head = table.head(&task.record).await.unwrap().unwrap();
+        (head.due, head.wanted)
+    };
+    assert_eq!(due().await, (now.plus(LEASE), 1));
+    assert!(table.want(&task.record, LEASE, true, now).await.unwrap());
+    assert_eq!(due().await, (now, 2), "pulled forward");
+    assert!(table.want(&task.record, LEASE, true, now.plus(LEASE)).await.unwrap());
+    assert_eq!(due().await, (now, 3), "never back, and wanted all the same");
+    assert!(!table.want(&RecordName::cluster("default", "nobody"), LEASE, true, now).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_worker_that_wakes_up_after_another_took_over_leaves_no_trace() {
+    let system = System::start().await.unwrap();
+    system.add_cluster("zk", Kind::Zookeeper, 3).unwrap();
+    system.apply_discovery("").await.unwrap();
+    system.discover().await;
+    system.refresh("zk").await;
+    let record = RecordName::cluster("default", "zk");
+    let (mut taken_over, mut finished_in_a_row, mut polls) = (0, 0, 1);
+    while finished_in_a_row < 5 {
+        let state = if polls % 2 == 0 { StoreState::Up } else { StoreState::Down };
+        system.fleet.apply(Change::store("zk", "node-2", state)).unwrap();
+        // The sleeper gets as far as this many polls take it, and stops there.
+        let mut sleeper = pin!(system.refresh("zk"));
+        let mut left = polls;
+        let finished = std::future::poll_fn(|context| {
+            if left == 0 {
+                return Poll::Ready(false);
+            }
+            left -= 1;
+            sleeper.as_mut().poll(context).map(|_| true)
+        })
+        .await;
+        finished_in_a_row = if finished { finished_in_a_row + 1 } else { 0 };
+        system.reports();
+        system.expire_lease(&record).await.unwrap();
+        // The world changes back under it; another worker sees that, and commits it.
+        let back = if polls % 3 == 0 { state } else { StoreState::Up };
+        system.fleet.apply(Change::store("zk", "node-2", back)).unwrap();
+        system.refresh("zk").await;
+        system.fleet.apply(Change::store("zk", "node-2", StoreState::Up)).unwrap();
+        if !finished {
+            sleeper.await;
+        }
+        taken_over += system.reports().iter().filter(|report| report.outcome == Outcome::TakenOver).count();
+        system.expire_lease(&record).await.unwrap();
+        system.refresh("zk").await;
+        system.check().await.unwrap_or_else(|error| panic!("asleep after {polls} polls: {error}"));
+        polls += 1;
+    }
+    assert!(taken_over > 3, "{taken_over} of {polls} sleepers were taken over");
+}
