@@ -7,8 +7,8 @@ use replicante_model::fold::{Fold, FoldError};
 use replicante_model::view::{ClusterState, ClusterView};
 use replicante_model::{Kind, RecordName};
 
-use crate::commands::up::heads;
 use crate::order::Seen;
+use crate::records::heads;
 use crate::view::text::list;
 
 /// The views that the events so far tell.

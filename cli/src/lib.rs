@@ -5,6 +5,8 @@
 //! place.rs     where the system is          files.rs    files of objects: read, checked, applied
 //! order.rs     events in order, each once   history.rs  the stream's shards as one sequence
 //! tally.rs     what task reports add up to  view/       pure: from what is known to the lines people see
+//! check.rs     the promise, checked         records.rs  all records of a kind
+//! demo/        the demo's screen and end    bench/      measurements
 //! out.rs       writing, closed pipes        logs.rs, signals.rs, error.rs
 //! ```
 //!
@@ -23,6 +25,7 @@ pub mod logs;
 pub mod order;
 pub mod out;
 pub mod place;
+pub mod records;
 pub mod signals;
 pub mod tally;
 pub mod view;

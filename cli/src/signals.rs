@@ -2,6 +2,8 @@
 
 use std::io;
 
+use tokio::time::Instant;
+
 /// Waits for requests to end.
 #[derive(Debug)]
 pub struct Interrupts {
@@ -46,5 +48,13 @@ impl Interrupts {
     #[cfg(not(unix))]
     pub async fn next(&mut self) {
         let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
+/// Waits for a time, or for ever.
+pub async fn until(end: Option<Instant>) {
+    match end {
+        Some(end) => tokio::time::sleep_until(end).await,
+        None => std::future::pending().await,
     }
 }

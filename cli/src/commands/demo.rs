@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::args::{Pace, pace, positive, range};
-use crate::commands::fleet::{next, until};
+use crate::commands::fleet::next;
 use crate::demo::frame::{self, Progress};
 use crate::demo::scene::{Entry, Scene};
 use crate::demo::screen::Screen;
@@ -22,7 +22,7 @@ use crate::demo::summary::{Outline, summary};
 use crate::error::CliError;
 use crate::history::History;
 use crate::order::Seen;
-use crate::signals::Interrupts;
+use crate::signals::{Interrupts, until};
 use crate::tally::SharedTally;
 use crate::view::clusters::list;
 use crate::view::event::{Times, time};

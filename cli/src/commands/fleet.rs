@@ -12,7 +12,7 @@ use replicante_model::Timestamp;
 use crate::args::{Pace, duration, pace, range};
 use crate::error::CliError;
 use crate::out;
-use crate::signals::Interrupts;
+use crate::signals::{Interrupts, until};
 use crate::view::event::{Times, time};
 
 /// The port that `examples/discovery.yaml` names.
@@ -154,14 +154,6 @@ fn read_script(path: &Path) -> Result<Script, CliError> {
 pub async fn next(changes: &mut Option<Changes>) -> Option<Result<replicante_fleet::Applied, FleetError>> {
     match changes {
         Some(changes) => changes.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits for a time, or for ever.
-pub async fn until(end: Option<tokio::time::Instant>) {
-    match end {
-        Some(end) => tokio::time::sleep_until(end).await,
         None => std::future::pending().await,
     }
 }

@@ -7,9 +7,9 @@ use replicante_model::{Kind, RecordName, Timestamp};
 use replicante_protocol::head::Head;
 use serde_json::json;
 
-use crate::commands::up::heads;
 use crate::error::CliError;
 use crate::place::{Place, PlaceArgs};
+use crate::records::heads;
 use crate::view::{cluster, clusters, discoveries, record};
 use crate::{files, out};
 

@@ -5,10 +5,10 @@ use replicante_model::{Kind, RecordName};
 use replicante_protocol::task::Task;
 
 use crate::commands::get::unknown;
-use crate::commands::up::heads;
 use crate::error::CliError;
 use crate::out;
 use crate::place::{Place, PlaceArgs};
+use crate::records::heads;
 
 /// Who asks, when the system does not say.
 const NOBODY: &str = "replicante-cli";

@@ -9,7 +9,6 @@ use replicante_aws::Table;
 use replicante_local::{Local, LocalConfig, Runner, Stopped};
 use replicante_model::Timestamp;
 use replicante_model::event::Cause;
-use replicante_model::name::SPREAD_SHARDS;
 use replicante_model::summary::Summary;
 use replicante_model::time::human;
 use replicante_model::{Kind, RecordName};
@@ -20,10 +19,10 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::args::{between, duration};
-use crate::commands::fleet::until;
 use crate::error::CliError;
 use crate::place::DATA;
-use crate::signals::Interrupts;
+use crate::records::heads;
+use crate::signals::{Interrupts, until};
 use crate::tally::SharedTally;
 use crate::view::clusters::healths;
 use crate::view::event::{Times, name, time};
@@ -180,19 +179,6 @@ fn introduce(data: &Path, local: &Local) -> Result<(), CliError> {
     Ok(())
 }
 
-/// All heads of a kind.
-///
-/// # Errors
-/// When the table can't be read.
-pub async fn heads(table: &Table, kind: Kind) -> Result<Vec<Head>, replicante_aws::AwsError> {
-    let mut heads = Vec::new();
-    for shard in 0..SPREAD_SHARDS {
-        heads.extend(table.heads(kind, shard).await?);
-    }
-    heads.sort_by(|a, b| a.record.cmp(&b.record));
-    Ok(heads)
-}
-
 fn failure(report: &TaskReport) -> String {
     let what = match report.task.record.kind {
         Kind::Cluster => "refresh of",
@@ -218,7 +204,7 @@ fn news(heads: &[Head], troubles: &mut BTreeMap<RecordName, String>) -> Vec<Stri
             [(summary.rejected, "set aside"), (summary.conflicts, "owned by another discovery")]
         {
             if number > 0 {
-                parts.push(format!("{}, {word}", count(number, "record")));
+                parts.push(format!("{} {word}", count(number, "record")));
             }
         }
         let now = parts.join("; ");
@@ -296,7 +282,7 @@ mod tests {
         assert_eq!(told(&fleet(None, 0), &mut troubles), "");
         assert_eq!(told(&fleet(Some("status 500"), 0), &mut troubles), "discovery fleet: fails: status 500");
         assert_eq!(told(&fleet(Some("status 500"), 0), &mut troubles), "");
-        assert_eq!(told(&fleet(None, 1), &mut troubles), "discovery fleet: 1 record, set aside");
+        assert_eq!(told(&fleet(None, 1), &mut troubles), "discovery fleet: 1 record set aside");
         assert_eq!(told(&fleet(None, 0), &mut troubles), "discovery fleet: all is well again");
     }
 

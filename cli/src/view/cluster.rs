@@ -1,7 +1,10 @@
 //! One cluster: what is known of it.
 
+use std::time::Duration;
+
 use replicante_model::Timestamp;
 use replicante_model::observation::Role;
+use replicante_model::time::human;
 use replicante_model::view::{
     ClusterState, ClusterView, Health, NodeReadings, NodeStatus, NodeView, ShardReading,
 };
@@ -165,12 +168,14 @@ fn holder(node: &str, held: &Role, reading: Option<&ShardReading>) -> Option<Str
         other => vec![role(other).to_owned()],
     };
     if let Some(lag) = reading.and_then(|reading| reading.lag.as_ref()).filter(|lag| lag.value != 0) {
-        // The store's own unit goes without saying; spans do not.
-        let unit = match lag.unit.as_str() {
-            unit @ ("seconds" | "milliseconds") => format!(" {unit}"),
-            _ => String::new(),
+        let value = u64::try_from(lag.value).unwrap_or(0);
+        // Spans are written as such; the store's own unit goes without saying.
+        let behind = match lag.unit.as_str() {
+            "seconds" => human(Duration::from_secs(value)),
+            "milliseconds" => human(Duration::from_millis(value)),
+            _ => lag.value.to_string(),
         };
-        notes.push(format!("{}{unit} behind", lag.value));
+        notes.push(format!("{behind} behind"));
     }
     Some(if notes.is_empty() { node.to_owned() } else { format!("{node} ({})", notes.join(", ")) })
 }

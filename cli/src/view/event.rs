@@ -7,9 +7,8 @@ use crate::view::change::{describe, tone};
 use crate::view::style::Tone;
 use crate::view::text::{clean, fit, pad};
 
-/// Columns of names and types; longer ones shift their line.
+/// Columns of names where space is scarce; longer ones shift their line.
 pub const NAME: usize = 12;
-const TYPE: usize = 22;
 
 /// One line, before it is painted and cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +21,8 @@ pub struct Line {
     pub kind: String,
     /// What changed.
     pub what: String,
+    /// How much of the time is shown.
+    pub times: Times,
     /// How it is to be seen.
     pub tone: Tone,
 }
@@ -35,6 +36,16 @@ pub enum Times {
     Clock,
 }
 
+impl Times {
+    /// Columns of names and types beside such times; longer ones shift their line.
+    fn columns(self) -> (usize, usize) {
+        match self {
+            Times::Full => (16, 27),
+            Times::Clock => (NAME, 22),
+        }
+    }
+}
+
 impl Line {
     /// The line of an event.
     pub fn of(seen: &Seen, times: Times) -> Self {
@@ -44,14 +55,16 @@ impl Line {
             name: clean(&name(&seen.record)).into_owned(),
             kind: event.change.name().into(),
             what: clean(&describe(&event.change)).into_owned(),
+            times,
             tone: tone(&event.change),
         }
     }
 
     /// The line, painted, in at most `most` columns where that is given.
     pub fn show(&self, most: Option<usize>) -> String {
-        let front = format!("{}  {}  ", self.time, pad(&self.name, NAME));
-        let kind = pad(&self.kind, TYPE);
+        let (name, kind) = self.times.columns();
+        let front = format!("{}  {}  ", self.time, pad(&self.name, name));
+        let kind = pad(&self.kind, kind);
         let used = crate::view::text::width(&front) + crate::view::text::width(&kind) + 2;
         let what = match most {
             Some(most) => fit(&self.what, most.saturating_sub(used)),
@@ -103,10 +116,10 @@ mod tests {
             plain(&lines)
         };
         insta::assert_snapshot!(lines(Times::Full, None), @"
-        2026-01-02T02:04:05.000Z  zk-01         cluster.health_changed  healthy -> degraded
-        2026-01-02T02:04:05.000Z  zk-01         agent.new               n�[2J1 at http://10.0.0.1:8000
-        2026-01-02T02:04:05.000Z  prod/a-very-long-name-of-a-cluster  cluster.health_changed  healthy -> degraded
-        2026-01-02T02:04:05.000Z  discovery fleet  discovery.failed        status 500
+        2026-01-02T02:04:05.000Z  zk-01             cluster.health_changed       healthy -> degraded
+        2026-01-02T02:04:05.000Z  zk-01             agent.new                    n�[2J1 at http://10.0.0.1:8000
+        2026-01-02T02:04:05.000Z  prod/a-very-long-name-of-a-cluster  cluster.health_changed       healthy -> degraded
+        2026-01-02T02:04:05.000Z  discovery fleet   discovery.failed             status 500
         ");
         insta::assert_snapshot!(lines(Times::Clock, Some(60)), @"
         02:04:05  zk-01         cluster.health_changed  healthy -> …
