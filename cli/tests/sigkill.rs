@@ -1,6 +1,9 @@
 //! `replicante up` is killed with SIGKILL twenty times in a row while the fleet changes. Afterwards the
 //! history has no gap and no invention, and folds to the stored views.
 
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used)]
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

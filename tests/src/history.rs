@@ -46,10 +46,10 @@ impl History {
             if record.key() != *key {
                 return Err(format!("{} stands under the key {key}", event.id));
             }
-            if let Some(first) = bytes.insert(event.id.clone(), data) {
-                if first != data.as_slice() {
-                    return Err(format!("two copies of {} differ: {text}", event.id));
-                }
+            if let Some(first) = bytes.insert(event.id.clone(), data)
+                && first != data.as_slice()
+            {
+                return Err(format!("two copies of {} differ: {text}", event.id));
             }
             match reader.judge(key, &event, Timestamp::ZERO) {
                 Verdict::Copy => {

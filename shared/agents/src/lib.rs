@@ -1,7 +1,7 @@
 //! Polling of datastore agents: what one refresh hears of each node, as an [`Observation`].
 //!
 //! An agent is a HTTP process beside a datastore process. Two protocols exist in the field; the wire is
-//! described in `shared/design/agents.md`, and real agents' answers in `tests/recorded/` are what the parsers
+//! described with each parser, and real agents' answers in `tests/recorded/` are what the parsers
 //! are tested against.
 //!
 //! # Map

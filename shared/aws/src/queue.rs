@@ -52,7 +52,7 @@ impl Queue {
         &self.url
     }
 
-    /// Sends at most [`BATCH`] tasks in one request, each held back by its delay in whole seconds (at most
+    /// Sends at most `BATCH` tasks in one request, each held back by its delay in whole seconds (at most
     /// 900). A request that fails refuses them all.
     pub async fn send(&self, tasks: &[(Task, u64)]) -> Sent {
         let mut entries = Vec::with_capacity(tasks.len());
@@ -89,7 +89,7 @@ impl Queue {
         }
     }
 
-    /// Receives up to [`BATCH`] messages, waiting for the first for at most `wait` seconds (20).
+    /// Receives up to `BATCH` messages, waiting for the first for at most `wait` seconds (20).
     ///
     /// # Errors
     /// When the queue can't be read.
