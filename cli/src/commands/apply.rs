@@ -1,6 +1,7 @@
 //! `apply`: stores what operators want.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -33,8 +34,11 @@ pub struct ApplyArgs {
 /// # Errors
 /// When an object is wrong, or the table can't be written.
 pub async fn run(args: ApplyArgs) -> Result<(), CliError> {
-    let place = Place::find(&args.place).await?;
-    let objects = files::read(&args.files, place.tick()?)?;
+    let place = Place::find(&args.place).await;
+    // What is wrong with the files is said wherever Replicante runs, or if it runs nowhere.
+    let tick = place.as_ref().map_or(Ok(Duration::ZERO), Place::tick)?;
+    let objects = files::read(&args.files, tick)?;
+    let place = place?;
     let effects = files::apply(&place.table(), &objects, args.dry_run).await?;
     let suffix = if args.dry_run { " (dry run)" } else { "" };
     for (object, effect) in objects.iter().zip(effects) {

@@ -7,10 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use futures::stream::{self, StreamExt, TryStreamExt};
-use lambda_runtime::LambdaEvent;
-use replicante_aws::{AwsError, Clients, DiscoveryItem, ItemWrite, ObjectKind, Stream, Table};
+use replicante_aws::{AwsError, DiscoveryItem, ItemWrite, ObjectKind, Table};
 use replicante_model::discovery::{ClusterSettings, DiscoveryState, Run, answered, contested, failed};
 use replicante_model::summary::Summary;
 use replicante_model::{RecordName, Timestamp};
@@ -18,55 +16,26 @@ use replicante_objects::{Discovery, DiscoverySpec, Object};
 use replicante_outbound::Outbound;
 use replicante_protocol::head::Head;
 use replicante_settings::Settings;
-use replicante_worker::{Context, Deadline, Delivered, Job, Observer, WorkError, Worked, Worker, run_batch};
+use replicante_worker::{Context, Delivered, Function, Job, WorkError, Worked};
 use tokio::time::timeout_at;
 
 /// Items of contested clusters that are read at once.
 const READS_AT_ONCE: usize = 16;
 
-/// The function: built once a process, called once an invocation.
-pub struct DiscoveryWorker {
-    worker: Worker,
-    discover: Discover,
-}
+/// The function.
+pub type DiscoveryWorker = Function<Discover>;
 
 /// The work on a discovery's record.
-struct Discover {
+pub struct Discover {
     outbound: Arc<Outbound>,
-}
-
-impl DiscoveryWorker {
-    /// Builds the function from its settings.
-    pub fn new(clients: &Clients, settings: &Settings) -> Self {
-        DiscoveryWorker {
-            worker: Worker::new(
-                Table::new(clients, &settings.table),
-                Stream::new(clients, &settings.stream),
-                settings,
-            ),
-            discover: Discover { outbound: Arc::new(Outbound::new(settings.addresses.clone())) },
-        }
-    }
-
-    /// The same function, with somebody who is told how each task went.
-    #[must_use]
-    pub fn observed(mut self, observer: Observer) -> Self {
-        self.worker = self.worker.observed(observer);
-        self
-    }
-
-    /// Handles one batch of tasks.
-    pub async fn handle(&self, event: LambdaEvent<SqsEvent>) -> SqsBatchResponse {
-        let deadline = Deadline::of(&event.context);
-        run_batch(event.payload, self.worker.concurrency, |task| {
-            self.worker.run(&self.discover, task, deadline)
-        })
-        .await
-    }
 }
 
 impl Job for Discover {
     type State = DiscoveryState;
+
+    fn new(settings: &Settings) -> Self {
+        Discover { outbound: Arc::new(Outbound::new(settings.addresses.clone())) }
+    }
 
     async fn work(
         &self,

@@ -5,67 +5,36 @@
 
 use std::sync::Arc;
 
-use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use lambda_runtime::LambdaEvent;
 use replicante_agents::{Agents, ClusterLimits, Target};
-use replicante_aws::{AwsError, Clients, Stream, Table};
+use replicante_aws::AwsError;
 use replicante_model::refresh::{Rules, refresh};
 use replicante_model::summary::Summary;
 use replicante_model::view::{ClusterState, NodeStatus};
 use replicante_outbound::Outbound;
 use replicante_settings::Settings;
-use replicante_worker::{Context, Deadline, Delivered, Job, Observer, WorkError, Worked, Worker, run_batch};
+use replicante_worker::{Context, Delivered, Function, Job, WorkError, Worked};
 
-/// The function: built once a process, called once an invocation.
-pub struct RefreshWorker {
-    worker: Worker,
-    refresh: Refresh,
-}
+/// The function.
+pub type RefreshWorker = Function<Refresh>;
 
 /// The work on a cluster's record.
-struct Refresh {
+pub struct Refresh {
     agents: Agents,
     polls_per_cluster: usize,
     rules: Rules,
 }
 
-impl RefreshWorker {
-    /// Builds the function from its settings.
-    pub fn new(clients: &Clients, settings: &Settings) -> Self {
-        let outbound = Arc::new(Outbound::new(settings.addresses.clone()));
-        RefreshWorker {
-            worker: Worker::new(
-                Table::new(clients, &settings.table),
-                Stream::new(clients, &settings.stream),
-                settings,
-            ),
-            refresh: Refresh {
-                agents: Agents::new(outbound, settings.polls_per_function),
-                polls_per_cluster: settings.polls_per_cluster,
-                rules: Rules { readings_age: settings.readings_age, retention: settings.retention },
-            },
-        }
-    }
-
-    /// The same function, with somebody who is told how each task went.
-    #[must_use]
-    pub fn observed(mut self, observer: Observer) -> Self {
-        self.worker = self.worker.observed(observer);
-        self
-    }
-
-    /// Handles one batch of tasks.
-    pub async fn handle(&self, event: LambdaEvent<SqsEvent>) -> SqsBatchResponse {
-        let deadline = Deadline::of(&event.context);
-        run_batch(event.payload, self.worker.concurrency, |task| {
-            self.worker.run(&self.refresh, task, deadline)
-        })
-        .await
-    }
-}
-
 impl Job for Refresh {
     type State = ClusterState;
+
+    fn new(settings: &Settings) -> Self {
+        let outbound = Arc::new(Outbound::new(settings.addresses.clone()));
+        Refresh {
+            agents: Agents::new(outbound, settings.polls_per_function),
+            polls_per_cluster: settings.polls_per_cluster,
+            rules: Rules { readings_age: settings.readings_age, retention: settings.retention },
+        }
+    }
 
     async fn work(
         &self,

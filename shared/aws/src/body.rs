@@ -1,16 +1,16 @@
 //! Bodies: the chunks of a record's state and outbox.
 
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use replicante_model::RecordName;
 use replicante_protocol::head::Head;
 use replicante_protocol::slot::{Body, FORMAT, Part, Slot, chunks, decode_state};
 use serde::de::DeserializeOwned;
 
+use crate::calls::{Item, Key, Write};
 use crate::error::{AwsError, FenceError};
-use crate::expression::{number, text};
+use crate::expression::{Expression, number};
 use crate::guarded::LoadError;
 use crate::table::{Table, body_partition};
 
@@ -70,19 +70,9 @@ impl Table {
     }
 
     async fn load_chunk(&self, record: &RecordName, sk: String, fence: u64) -> Result<Vec<u8>, LoadError> {
-        let got = self
-            .client
-            .get_item()
-            .table_name(&*self.name)
-            .key("pk", text(body_partition(record)))
-            .key("sk", text(&*sk))
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|error| AwsError::call(format!("reading chunk {sk} of {record}"), &error))?;
-        self.meter.read(got.consumed_capacity());
-        let Some(mut item) = got.item else { return Err(LoadError::Mismatch(sk)) };
+        let action = || format!("reading chunk {sk} of {record}");
+        let got = self.get(chunk_key(record, &sk), action).await?;
+        let Some(mut item) = got else { return Err(LoadError::Mismatch(sk)) };
         if item.get("fence") != Some(&number(fence)) {
             return Err(LoadError::Mismatch(sk));
         }
@@ -130,31 +120,20 @@ impl Table {
         fence: u64,
         data: &[u8],
     ) -> Result<(), FenceError> {
-        let sent = self
-            .client
-            .put_item()
-            .table_name(&*self.name)
-            .item("pk", text(body_partition(record)))
-            .item("sk", text(&*sk))
-            .item("fence", number(fence))
-            .item("data", AttributeValue::B(Blob::new(data)))
-            .condition_expression("attribute_not_exists(pk) OR fence <= :fence")
-            .expression_attribute_values(":fence", number(fence))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match sent {
-            Ok(done) => {
-                self.meter.write(done.consumed_capacity());
-                Ok(())
-            }
-            Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(_)) => {
-                    self.meter.refused();
-                    Err(FenceError::TakenOver)
-                }
-                _ => Err(AwsError::call(format!("writing chunk {sk} of {record}"), &error).into()),
-            },
+        let mut item = Item::from(chunk_key(record, &sk));
+        item.insert("fence".into(), number(fence));
+        item.insert("data".into(), AttributeValue::B(Blob::new(data)));
+        let mut guard = Expression::default();
+        guard
+            .condition("attribute_not_exists(#pk) OR #fence <= :fence", &["pk", "fence"])
+            .value(":fence", number(fence));
+        match self.put(item, guard, || format!("writing chunk {sk} of {record}")).await? {
+            Write::Done(_) => Ok(()),
+            Write::Refused(_) => Err(FenceError::TakenOver),
         }
     }
+}
+
+fn chunk_key(record: &RecordName, sk: &str) -> Key {
+    Key { pk: body_partition(record), sk: sk.to_owned() }
 }

@@ -1,14 +1,14 @@
 //! The guarded acts: claim, raise what is done, commit, release. Every condition of the protocol on a head
 //! stands in this file.
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::ReturnValue;
 use replicante_model::{RecordName, Timestamp};
 use replicante_protocol::head::{Head, MAX_LEASE};
 use replicante_protocol::machine::{Commit, Release};
 use replicante_protocol::task::Task;
 use std::time::Duration;
 
+use crate::calls::{Item, Write};
 use crate::error::{AwsError, FenceError};
 use crate::expression::{Expression, flag, number, text, time};
 use crate::heads::{body_attribute, from_item, key};
@@ -61,41 +61,15 @@ impl Table {
                 .value(":yes", flag(true))
                 .value(":stamp", time(stamp));
         }
-        let [(_, pk), (_, sk)] = key(&task.record);
-        let sent = self
-            .client
-            .update_item()
-            .table_name(&*self.name)
-            .key("pk", pk)
-            .key("sk", sk)
-            .update_expression(update.update())
-            .condition_expression(update.conditions())
-            .set_expression_attribute_names(Some(update.names))
-            .set_expression_attribute_values(Some(update.values))
-            .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match sent {
-            Ok(done) => {
-                self.meter.write(done.consumed_capacity());
-                let item = done.attributes().ok_or_else(|| {
-                    ClaimError::Aws(AwsError::stored(
-                        format!("the claim of {}", task.record),
-                        "it returned no head",
-                    ))
-                })?;
-                from_item(task.record.kind, item).map_err(ClaimError::Aws)
+        let action = || format!("claiming {}", task.record);
+        let sent = self.update(key(&task.record), update, ReturnValue::AllNew, action).await;
+        let read = |item: &Item| from_item(task.record.kind, item).map_err(ClaimError::Aws);
+        match sent.map_err(ClaimError::Aws)? {
+            Write::Done(Some(item)) => read(&item),
+            Write::Done(None) => Err(ClaimError::Aws(AwsError::stored(action(), "it returned no head"))),
+            Write::Refused(item) => {
+                Err(ClaimError::Refused(item.as_ref().map(read).transpose()?.map(Box::new)))
             }
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
-                    self.meter.refused();
-                    let head = refused.item().map(|item| from_item(task.record.kind, item)).transpose();
-                    Err(head.map_or_else(ClaimError::Aws, |head| ClaimError::Refused(head.map(Box::new))))
-                }
-                _ => Err(ClaimError::Aws(AwsError::call(format!("claiming {}", task.record), &error))),
-            },
         }
     }
 

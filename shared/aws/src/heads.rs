@@ -1,30 +1,26 @@
 //! Heads: how they are stored, listed and scheduled.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValue};
 use replicante_model::time::millis;
 use replicante_model::{Kind, RecordName, Timestamp};
 use replicante_protocol::head::Head;
 use replicante_protocol::schedule::Plan;
 
+use crate::calls::{Item, Key, Write, string};
 use crate::error::AwsError;
 use crate::expression::{Expression, flag, number, text, time};
 use crate::table::{Table, head_partition};
 
-/// An item as the SDK gives it.
-pub(crate) type Item = HashMap<String, AttributeValue>;
-
 /// The key of a record's head.
-pub(crate) fn key(record: &RecordName) -> [(&'static str, AttributeValue); 2] {
-    [("pk", text(head_partition(record.kind, record.spread_shard()))), ("sk", text(record.path()))]
+pub(crate) fn key(record: &RecordName) -> Key {
+    Key { pk: head_partition(record.kind, record.spread_shard()), sk: record.path() }
 }
 
 /// A head as an item.
 pub(crate) fn to_item(head: &Head) -> Item {
-    let mut item: Item =
-        key(&head.record).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let mut item = Item::from(key(&head.record));
     let mut put = |name: &str, value: AttributeValue| item.insert(name.to_owned(), value);
     put("fence", number(head.fence));
     put("lease_until", time(head.lease_until));
@@ -101,10 +97,6 @@ pub(crate) fn from_item(kind: Kind, item: &Item) -> Result<Head, AwsError> {
     })
 }
 
-pub(crate) fn string<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
-    item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str)
-}
-
 impl Table {
     /// The heads of one spread shard, all of them, as one Query reads them (eventually consistent: what
     /// follows from them is conditional).
@@ -145,18 +137,8 @@ impl Table {
     /// # Errors
     /// When the table can't be read.
     pub async fn head(&self, record: &RecordName) -> Result<Option<Head>, AwsError> {
-        let got = self
-            .client
-            .get_item()
-            .table_name(&*self.name)
-            .set_key(Some(key(record).into_iter().map(|(name, value)| (name.into(), value)).collect()))
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|error| AwsError::call(format!("reading the head of {record}"), &error))?;
-        self.meter.read(got.consumed_capacity());
-        got.item().map(|item| from_item(record.kind, item)).transpose()
+        let got = self.get(key(record), || format!("reading the head of {record}")).await?;
+        got.map(|item| from_item(record.kind, &item)).transpose()
     }
 
     /// Moves a record on after its task was sent: `due` to its next slot, `queued_due` to the task's stamp.
@@ -195,28 +177,10 @@ impl Table {
     /// # Errors
     /// When the table can't be written.
     pub async fn create_head(&self, head: &Head) -> Result<bool, AwsError> {
-        let put = self
-            .client
-            .put_item()
-            .table_name(&*self.name)
-            .set_item(Some(to_item(head)))
-            .condition_expression("attribute_not_exists(pk)")
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match put {
-            Ok(done) => {
-                self.meter.write(done.consumed_capacity());
-                Ok(true)
-            }
-            Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                self.meter.refused();
-                Ok(false)
-            }
-            Err(error) => Err(AwsError::call(format!("creating the head of {}", head.record), &error)),
-        }
+        let mut guard = Expression::default();
+        guard.condition("attribute_not_exists(#pk)", &["pk"]);
+        let action = || format!("creating the head of {}", head.record);
+        Ok(self.put(to_item(head), guard, action).await?.is_done())
     }
 
     /// Asks for a record that exists: its interval and whether it is enabled, `due` pulled forward to `now`
@@ -254,35 +218,10 @@ impl Table {
         update: Expression,
         action: &str,
     ) -> Result<Result<(), Option<Head>>, AwsError> {
-        let [(_, pk), (_, sk)] = key(record);
-        let sent = self
-            .client
-            .update_item()
-            .table_name(&*self.name)
-            .key("pk", pk)
-            .key("sk", sk)
-            .update_expression(update.update())
-            .condition_expression(update.conditions())
-            .set_expression_attribute_names(Some(update.names))
-            .set_expression_attribute_values(Some(update.values))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match sent {
-            Ok(done) => {
-                self.meter.write(done.consumed_capacity());
-                Ok(Ok(()))
-            }
-            Err(error) => match error.as_service_error() {
-                Some(aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(
-                    refused,
-                )) => {
-                    self.meter.refused();
-                    Ok(Err(refused.item().map(|item| from_item(record.kind, item)).transpose()?))
-                }
-                _ => Err(AwsError::call(format!("{action} {record}"), &error)),
-            },
+        let action = || format!("{action} {record}");
+        match self.update(key(record), update, ReturnValue::None, action).await? {
+            Write::Done(_) => Ok(Ok(())),
+            Write::Refused(item) => Ok(Err(item.map(|item| from_item(record.kind, &item)).transpose()?)),
         }
     }
 }

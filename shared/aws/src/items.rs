@@ -3,19 +3,17 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{
-    Put, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
-};
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
 use replicante_model::record::DiscoveredCluster;
 use replicante_model::time::millis;
 use replicante_model::{Kind, RecordName, Timestamp};
 use replicante_protocol::head::Head;
 use serde::{Deserialize, Serialize};
 
+use crate::calls::{Item, Key, Write, string};
 use crate::error::AwsError;
 use crate::expression::{Expression, flag, number, text, time};
-use crate::heads::{Item, key, string, to_item};
+use crate::heads::{key, to_item};
 use crate::table::{Table, body_partition};
 
 /// The sort key of a cluster's discovery item, in the partition of its body.
@@ -134,41 +132,28 @@ impl Table {
         let record = item.record();
         let json = serde_json::to_string(&item.cluster)
             .map_err(|error| AwsError::stored(format!("the discovery item of {record}"), error))?;
-        let sent = self
-            .client
-            .put_item()
-            .table_name(&*self.name)
-            .item("pk", text(body_partition(&record)))
-            .item("sk", text(DISCOVERY))
-            .item("owner", text(&*item.cluster.discovery))
-            .item("owner_fence", number(fence))
-            .item("item", text(json))
-            .condition_expression(
-                "attribute_not_exists(#owner) OR (#owner = :owner AND owner_fence <= :fence)",
+        let owner = &*item.cluster.discovery;
+        let mut stored = Item::from(Key { pk: body_partition(&record), sk: DISCOVERY.into() });
+        stored.insert("owner".into(), text(owner));
+        stored.insert("owner_fence".into(), number(fence));
+        stored.insert("item".into(), text(json));
+        let mut guard = Expression::default();
+        guard
+            .condition(
+                "attribute_not_exists(#owner) OR (#owner = :owner AND #owner_fence <= :fence)",
+                &["owner", "owner_fence"],
             )
-            .expression_attribute_names("#owner", "owner")
-            .expression_attribute_values(":owner", text(&*item.cluster.discovery))
-            .expression_attribute_values(":fence", number(fence))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match sent {
-            Ok(done) => {
-                self.meter.write(done.consumed_capacity());
-                Ok(ItemWrite::Written)
-            }
-            Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(refused)) => {
-                    self.meter.refused();
-                    let owner = refused.item().and_then(|item| string(item, "owner")).unwrap_or_default();
-                    if owner == item.cluster.discovery {
-                        return Ok(ItemWrite::TakenOver);
-                    }
-                    Ok(ItemWrite::Contested { owner: owner.to_owned() })
+            .value(":owner", text(owner))
+            .value(":fence", number(fence));
+        match self.put(stored, guard, || format!("writing the discovery item of {record}")).await? {
+            Write::Done(_) => Ok(ItemWrite::Written),
+            Write::Refused(found) => {
+                let found = found.as_ref().and_then(|item| string(item, "owner")).unwrap_or_default();
+                if found == owner {
+                    return Ok(ItemWrite::TakenOver);
                 }
-                _ => Err(AwsError::call(format!("writing the discovery item of {record}"), &error)),
-            },
+                Ok(ItemWrite::Contested { owner: found.to_owned() })
+            }
         }
     }
 
@@ -178,7 +163,8 @@ impl Table {
     /// When the table can't be read, or the item is not as expected.
     pub async fn discovery_item(&self, record: &RecordName) -> Result<Option<DiscoveredCluster>, AwsError> {
         let what = || format!("the discovery item of {record}");
-        let Some(item) = self.item(body_partition(record), DISCOVERY, what).await? else { return Ok(None) };
+        let key = Key { pk: body_partition(record), sk: DISCOVERY.into() };
+        let Some(item) = self.get(key, || format!("reading {}", what())).await? else { return Ok(None) };
         let json = string(&item, "item").unwrap_or_default();
         serde_json::from_str(json).map(Some).map_err(|error| AwsError::stored(what(), error))
     }
@@ -194,8 +180,8 @@ impl Table {
         name: &str,
     ) -> Result<Option<Object>, AwsError> {
         let record = kind.record(namespace, name);
-        let what = || format!("the object {record}");
-        let Some(item) = self.item(object_partition(record.kind), &record.path(), what).await? else {
+        let key = Key { pk: object_partition(record.kind), sk: record.path() };
+        let Some(item) = self.get(key, || format!("reading the object {record}")).await? else {
             return Ok(None);
         };
         let version =
@@ -210,7 +196,8 @@ impl Table {
     /// # Errors
     /// When the table can't be read or written, or somebody else applied one of them meanwhile.
     pub async fn apply(&self, writes: &[ObjectWrite], now: Timestamp) -> Result<(), AwsError> {
-        for some in writes.chunks(MAX_TRANSACTION / 2) {
+        const AT_ONCE: usize = MAX_TRANSACTION / 2;
+        for (part, some) in writes.chunks(AT_ONCE).enumerate() {
             let mut items = Vec::new();
             for write in some {
                 let record = write.kind.record(&write.namespace, &write.name);
@@ -226,9 +213,14 @@ impl Table {
                     some.iter().map(|write| format!("{}/{}", write.namespace, write.name)).collect();
                 let action = format!("applying {}", names.join(", "));
                 if error.code() == Some("TransactionCanceledException") {
-                    let reason =
-                        "somebody else applied one of them at the same time: nothing was applied, try again";
-                    return AwsError::Call { action, reason: reason.into() };
+                    let applied = match part * AT_ONCE {
+                        0 => "nothing was".to_owned(),
+                        before => format!("the {before} before them were"),
+                    };
+                    let reason = format!(
+                        "somebody else applied one of them at the same time: {applied} applied, try again"
+                    );
+                    return AwsError::Call { action, reason };
                 }
                 AwsError::call(action, &error)
             })?;
@@ -295,7 +287,7 @@ impl Table {
                 .condition("attribute_exists(#pk)", &["pk"]);
             let update = Update::builder()
                 .table_name(&*self.name)
-                .set_key(Some(key(&record).into_iter().map(|(name, value)| (name.into(), value)).collect()))
+                .set_key(Some(key(&record).into()))
                 .update_expression(update.update())
                 .condition_expression(update.conditions())
                 .set_expression_attribute_names(Some(update.names))
@@ -316,22 +308,6 @@ impl Table {
             .build()
             .map_err(|error| AwsError::stored(what, error))?;
         Ok(Some(TransactWriteItem::builder().put(put).build()))
-    }
-
-    async fn item(&self, pk: String, sk: &str, what: impl Fn() -> String) -> Result<Option<Item>, AwsError> {
-        let got = self
-            .client
-            .get_item()
-            .table_name(&*self.name)
-            .key("pk", text(pk))
-            .key("sk", text(sk))
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|error| AwsError::call(format!("reading {}", what()), &error))?;
-        self.meter.read(got.consumed_capacity());
-        Ok(got.item)
     }
 }
 

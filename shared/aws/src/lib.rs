@@ -4,6 +4,7 @@
 //! what was tried and on what. [`Meter`] counts what the calls cost.
 
 mod body;
+mod calls;
 mod clients;
 mod error;
 mod expression;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
-use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use aws_lambda_events::event::sqs::SqsEvent;
 use lambda_runtime::{Context, LambdaEvent};
 use replicante_aws::{AwsError, Message, Queue};
 use replicante_discovery_scheduler::DiscoveryScheduler;
@@ -18,7 +18,7 @@ use replicante_discovery_worker::DiscoveryWorker;
 use replicante_model::Timestamp;
 use replicante_refresh_scheduler::RefreshScheduler;
 use replicante_refresh_worker::RefreshWorker;
-use replicante_worker::Observer;
+use replicante_worker::{Function, Job, Observer};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -123,26 +123,8 @@ impl Runner {
     }
 }
 
-/// A function that a queue triggers.
-trait Triggered: Send + Sync + 'static {
-    /// Handles one batch.
-    fn call(&self, event: LambdaEvent<SqsEvent>) -> impl Future<Output = SqsBatchResponse> + Send;
-}
-
-impl Triggered for DiscoveryWorker {
-    async fn call(&self, event: LambdaEvent<SqsEvent>) -> SqsBatchResponse {
-        self.handle(event).await
-    }
-}
-
-impl Triggered for RefreshWorker {
-    async fn call(&self, event: LambdaEvent<SqsEvent>) -> SqsBatchResponse {
-        self.handle(event).await
-    }
-}
-
 /// Polls a queue and hands what it gives to a function.
-async fn poll<F: Triggered>(queue: Queue, function: Arc<F>, stop: Arc<Stopping>) {
+async fn poll<J: Job>(queue: Queue, function: Arc<Function<J>>, stop: Arc<Stopping>) {
     while !stop.is_set() {
         let received = tokio::select! {
             received = queue.receive(WAIT) => received,
@@ -151,7 +133,7 @@ async fn poll<F: Triggered>(queue: Queue, function: Arc<F>, stop: Arc<Stopping>)
         match received {
             Ok(messages) if messages.is_empty() => {}
             Ok(messages) => {
-                if let Err(error) = invoke(&queue, messages, &*function).await {
+                if let Err(error) = invoke(&queue, messages, &function).await {
                     tracing::warn!(%error, "messages could not be deleted: they come again, as duplicates");
                 }
             }
@@ -164,7 +146,11 @@ async fn poll<F: Triggered>(queue: Queue, function: Arc<F>, stop: Arc<Stopping>)
 }
 
 /// One invocation: the batch as Lambda hands it over, and its answer as Lambda takes it.
-async fn invoke<F: Triggered>(queue: &Queue, messages: Vec<Message>, function: &F) -> Result<(), AwsError> {
+async fn invoke<J: Job>(
+    queue: &Queue,
+    messages: Vec<Message>,
+    function: &Function<J>,
+) -> Result<(), AwsError> {
     let event = match serde_json::from_value::<SqsEvent>(sqs_payload(&messages)) {
         Ok(event) => event,
         Err(error) => {
@@ -172,7 +158,7 @@ async fn invoke<F: Triggered>(queue: &Queue, messages: Vec<Message>, function: &
             return Ok(());
         }
     };
-    let response = function.call(LambdaEvent::new(event, context())).await;
+    let response = function.handle(LambdaEvent::new(event, context())).await;
     let failed: Vec<&str> =
         response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
     let done: Vec<String> = messages

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::discovery::DiscoveryState;
 use crate::observation::Role;
 use crate::time::Timestamp;
-use crate::view::{ClusterView, Health, NodeStatus};
+use crate::view::{ClusterView, Health, NodeStatus, Primary};
 
 /// The most bytes of a name in a summary.
 const MAX_NAME: usize = 60;
@@ -42,7 +42,7 @@ pub struct Summary {
     /// Cluster: shards.
     #[serde(skip_serializing_if = "is_zero")]
     pub shards: u64,
-    /// Cluster: roles as primary.
+    /// Cluster: shards that one node leads.
     #[serde(skip_serializing_if = "is_zero")]
     pub primaries: u64,
     /// Cluster: nodes that its source no longer reports. Discovery: clusters that it no longer reports.
@@ -94,6 +94,7 @@ impl Summary {
         };
         let mut kinds: BTreeSet<&str> = BTreeSet::new();
         let mut shards: BTreeSet<&str> = BTreeSet::new();
+        let mut led: BTreeSet<&str> = BTreeSet::new();
         for (_, node) in view.present() {
             summary.nodes += 1;
             match node.status {
@@ -102,11 +103,21 @@ impl Summary {
                 NodeStatus::NodeDown { .. } | NodeStatus::Conflict { .. } => summary.nodes_down += 1,
             }
             kinds.extend(node.details.as_ref().map(|details| details.kind.as_str()));
-            shards.extend(node.shards.keys().map(String::as_str));
-            summary.primaries += node.shards.values().filter(|role| **role == Role::Primary).count() as u64;
+            for (shard, role) in &node.shards {
+                shards.insert(shard);
+                // Where the view has a verdict, it counts; a shard with a single holder has none.
+                let is_led = match view.primaries.get(shard) {
+                    Some(verdict) => matches!(verdict, Primary::Elected { .. }),
+                    None => *role == Role::Primary,
+                };
+                if is_led {
+                    led.insert(shard);
+                }
+            }
         }
         summary.kinds = kinds.into_iter().take(MAX_KINDS).map(|kind| short(kind, MAX_KIND)).collect();
         summary.shards = shards.len() as u64;
+        summary.primaries = led.len() as u64;
         summary
     }
 

@@ -28,8 +28,6 @@ pub struct Worker {
     source: String,
     lease: Duration,
     margin: Duration,
-    /// Tasks of one batch that run at once.
-    pub concurrency: usize,
     observer: Option<Observer>,
 }
 
@@ -42,7 +40,6 @@ impl Worker {
             source: settings.source(),
             lease: settings.lease,
             margin: settings.margin,
-            concurrency: settings.concurrency,
             observer: None,
         }
     }

@@ -8,6 +8,7 @@ use replicante_model::event::{Sealed, Sealer};
 use replicante_model::summary::Summary;
 use replicante_protocol::head::Head;
 use replicante_protocol::task::Task;
+use replicante_settings::Settings;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -97,9 +98,12 @@ pub enum Delivered {
 }
 
 /// A kind of record: its state and its work.
-pub trait Job: Sync {
+pub trait Job: Sized + Send + Sync + 'static {
     /// The record's state, as it is stored.
     type State: Default + Clone + Serialize + DeserializeOwned + Send + Sync;
+
+    /// Prepares what all tasks of the kind share.
+    fn new(settings: &Settings) -> Self;
 
     /// Fetches the source or polls the agents, and decides the new state and its events.
     ///

@@ -1,6 +1,7 @@
 //! The worker: carries out the protocol for one task, and a batch of tasks as Lambda hands them over.
 //!
 //! ```text
+//! function.rs what is deployed: a job and its worker, handed one batch at a time
 //! batch.rs    SQS event -> tasks, some at once -> partial batch response
 //! driver.rs   one task: the machine says which act comes next, the driver carries it out
 //! job.rs      what a kind of record must bring along: its state, its work, its items
@@ -13,10 +14,10 @@
 
 mod batch;
 mod driver;
+mod function;
 mod job;
 mod report;
 
-pub use batch::{Deadline, run_batch};
-pub use driver::Worker;
+pub use function::Function;
 pub use job::{Context, Delivered, Job, WorkError, Worked};
 pub use report::{Observer, TaskReport};

@@ -4,7 +4,7 @@ use replicante_model::discovery::{ClusterSettings, DiscoveryState, Failing, Know
 use replicante_model::observation::Role;
 use replicante_model::record::ClusterRecord;
 use replicante_model::summary::Summary;
-use replicante_model::view::{ClusterView, Health, NodeStatus, NodeView};
+use replicante_model::view::{ClusterView, Health, NodeStatus, NodeView, Primary};
 use replicante_model::{Timestamp, observation::NodeDetails};
 
 /// The most bytes that a summary's JSON may take in a head of 1 KiB.
@@ -35,11 +35,15 @@ fn cluster(text: &str) -> Summary {
         node.details =
             Some(NodeDetails { kind: format!("{}{n}", text.repeat(500)), ..NodeDetails::default() });
         node.shards.insert(format!("s{n}"), Role::Primary);
+        // A node that is down still shows its last role; who leads is judged over all nodes.
+        let lost = Primary::Lost { last: Some(format!("n{n}")) };
+        let led = Primary::Elected { node: format!("n{n}") };
+        view.primaries.insert(format!("s{n}"), if node.status == NodeStatus::Up { led } else { lost });
         node.missing_since = (n == 9).then_some(Timestamp(1));
         view.nodes.insert(format!("n{n}"), node);
     }
     let mut summary = Summary::of_cluster(&view);
-    assert!(summary.nodes == 9 && summary.missing == 1 && summary.shards == 9 && summary.primaries == 9);
+    assert!(summary.nodes == 9 && summary.missing == 1 && summary.shards == 9 && summary.primaries == 3);
     assert!(summary.agents_down == 3 && summary.nodes_down == 3);
     // As many as the limits of discovery.md and the shards of mission.md allow.
     (summary.nodes, summary.nodes_down, summary.agents_down) = (10_000, 10_000, 10_000);

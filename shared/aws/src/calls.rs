@@ -1,0 +1,143 @@
+//! The calls on one item: read it, put it, update it. Each is metered, and says what was tried when it fails.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
+};
+
+use crate::error::AwsError;
+use crate::expression::{Expression, text};
+use crate::table::Table;
+
+/// An item as the SDK gives it.
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// The text of an attribute.
+pub(crate) fn string<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
+    item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str)
+}
+
+/// The key of an item.
+#[derive(Clone, Debug)]
+pub(crate) struct Key {
+    pub pk: String,
+    pub sk: String,
+}
+
+impl From<Key> for Item {
+    fn from(key: Key) -> Item {
+        HashMap::from([("pk".to_owned(), text(key.pk)), ("sk".to_owned(), text(key.sk))])
+    }
+}
+
+/// What came of a conditional write.
+#[derive(Debug)]
+pub(crate) enum Write {
+    /// It took effect; with what was asked to be returned.
+    Done(Option<Item>),
+    /// Its condition does not hold, for this item or for want of one.
+    Refused(Option<Item>),
+}
+
+impl Write {
+    /// Whether it took effect.
+    pub fn is_done(&self) -> bool {
+        matches!(self, Write::Done(_))
+    }
+}
+
+impl Table {
+    /// Reads one item, strongly consistent.
+    pub(crate) async fn get(
+        &self,
+        key: Key,
+        action: impl FnOnce() -> String,
+    ) -> Result<Option<Item>, AwsError> {
+        let got = self
+            .client
+            .get_item()
+            .table_name(&*self.name)
+            .set_key(Some(key.into()))
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| AwsError::call(action(), &error))?;
+        self.meter.read(got.consumed_capacity());
+        Ok(got.item)
+    }
+
+    /// Puts a whole item, on the conditions of `guard`.
+    pub(crate) async fn put(
+        &self,
+        item: Item,
+        guard: Expression,
+        action: impl FnOnce() -> String,
+    ) -> Result<Write, AwsError> {
+        let sent = self
+            .client
+            .put_item()
+            .table_name(&*self.name)
+            .set_item(Some(item))
+            .condition_expression(guard.conditions())
+            .set_expression_attribute_names(Some(guard.names))
+            .set_expression_attribute_values((!guard.values.is_empty()).then_some(guard.values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match sent {
+            Ok(done) => {
+                self.meter.write(done.consumed_capacity());
+                Ok(Write::Done(None))
+            }
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(refused)) => {
+                    self.meter.refused();
+                    Ok(Write::Refused(refused.item.clone()))
+                }
+                _ => Err(AwsError::call(action(), &error)),
+            },
+        }
+    }
+
+    /// Updates named attributes of an item, on the conditions of `update`.
+    pub(crate) async fn update(
+        &self,
+        key: Key,
+        update: Expression,
+        returned: ReturnValue,
+        action: impl FnOnce() -> String,
+    ) -> Result<Write, AwsError> {
+        let sent = self
+            .client
+            .update_item()
+            .table_name(&*self.name)
+            .set_key(Some(key.into()))
+            .update_expression(update.update())
+            .condition_expression(update.conditions())
+            .set_expression_attribute_names(Some(update.names))
+            .set_expression_attribute_values(Some(update.values))
+            .return_values(returned)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match sent {
+            Ok(done) => {
+                self.meter.write(done.consumed_capacity());
+                Ok(Write::Done(done.attributes))
+            }
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+                    self.meter.refused();
+                    Ok(Write::Refused(refused.item.clone()))
+                }
+                _ => Err(AwsError::call(action(), &error)),
+            },
+        }
+    }
+}
