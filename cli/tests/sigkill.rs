@@ -103,7 +103,8 @@ async fn twenty_kills_in_a_row_leave_a_history_without_gap_or_invention_that_fol
         let mut owing = 0;
         for kind in [Kind::Discovery, Kind::Cluster] {
             for shard in 0..SPREAD_SHARDS {
-                owing += table.heads(kind, shard).await.unwrap().iter().filter(|head| head.owed).count();
+                owing +=
+                    table.heads(kind, shard).await.unwrap().heads.iter().filter(|head| head.owed).count();
             }
         }
         if owing == 0 && started.elapsed() > Duration::from_secs(3) {

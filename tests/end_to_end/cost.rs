@@ -1,5 +1,7 @@
 //! What a refresh costs is a tested figure.
 
+use std::time::Duration;
+
 use replicante_aws::{Queue, Table};
 use replicante_fleet::{Change, Kind, StoreState};
 use replicante_model::{Kind as RecordKind, RecordName, Timestamp};
@@ -7,6 +9,12 @@ use replicante_protocol::head::MAX_HEAD;
 use replicante_protocol::machine::Outcome;
 use replicante_scheduler::Scheduler;
 use replicante_tests::System;
+use tokio::time::Instant;
+
+/// Time enough for a pass.
+fn far() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
 
 #[tokio::test]
 async fn an_unchanged_refresh_costs_three_write_units_one_read_unit_an_item_and_no_record() {
@@ -21,7 +29,7 @@ async fn an_unchanged_refresh_costs_three_write_units_one_read_unit_an_item_and_
     let queue = Queue::new(&system.local.clients, &system.local.settings.refresh_queue);
     let table = Table::new(&system.local.clients, &system.local.settings.table);
     let scheduler = Scheduler::new(RecordKind::Cluster, table, queue, &system.local.settings);
-    let pass = scheduler.pass(Timestamp::now()).await;
+    let pass = scheduler.pass(Timestamp::now(), far()).await;
     assert_eq!((pass.records, pass.queued, pass.cost.write_units), (1, 1, 1.0), "{pass:?}");
 
     // Claim and release: two more.
@@ -66,8 +74,8 @@ async fn a_scheduler_that_finds_nothing_due_writes_nothing_and_sends_nothing() {
     let queue = Queue::new(&system.local.clients, &system.local.settings.refresh_queue);
     let table = Table::new(&system.local.clients, &system.local.settings.table);
     let scheduler = Scheduler::new(RecordKind::Cluster, table, queue.clone(), &system.local.settings);
-    let first = scheduler.pass(Timestamp::now()).await;
-    let second = scheduler.pass(Timestamp::now()).await;
+    let first = scheduler.pass(Timestamp::now(), far()).await;
+    let second = scheduler.pass(Timestamp::now(), far()).await;
     assert_eq!(
         (first.queued, second.queued, second.cost.write_units),
         (1, 0, 0.0),
@@ -88,7 +96,7 @@ async fn a_refused_send_moves_nothing() {
         Queue::new(&system.local.clients, &format!("{}-nowhere", system.local.settings.refresh_queue));
     let table = Table::new(&system.local.clients, &system.local.settings.table);
     let scheduler = Scheduler::new(RecordKind::Cluster, table, queue, &system.local.settings);
-    let pass = scheduler.pass(Timestamp::now()).await;
+    let pass = scheduler.pass(Timestamp::now(), far()).await;
     assert_eq!((pass.queued, pass.refused), (0, 1));
     assert!(pass.error.unwrap().contains("sending 1 tasks to"), "and says what was refused");
     assert_eq!(system.head(&record).await.unwrap(), before);

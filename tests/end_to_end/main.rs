@@ -5,6 +5,7 @@
 
 mod agents;
 mod cost;
+mod damage;
 mod discoveries;
 mod duplicates;
 mod fences;

@@ -6,7 +6,7 @@ use lambda_runtime::{Context, LambdaEvent};
 use replicante_fleet::WorldConfig;
 use replicante_local::Runner;
 use replicante_protocol::task::Task;
-use replicante_refresh_scheduler::RefreshScheduler;
+use replicante_refresh_scheduler::refresh_scheduler;
 use replicante_worker::TaskReport;
 use serde_json::json;
 
@@ -71,7 +71,7 @@ async fn throughput(
 /// What an unchanged refresh costs: the worker's part from its reports, the scheduler's from one pass of it.
 async fn cost(rig: &Rig, reports: &[TaskReport], figures: &mut Vec<Figure>) -> Result<(), CliError> {
     let each = |sum: f64| sum / reports.len().max(1) as f64;
-    let scheduler = RefreshScheduler::new(&rig.local.clients, &rig.local.settings);
+    let scheduler = refresh_scheduler(&rig.local.clients, &rig.local.settings);
     // Everything is due once a tick is over.
     tokio::time::sleep(2 * TICK).await;
     let event = serde_json::from_value(

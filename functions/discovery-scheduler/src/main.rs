@@ -2,13 +2,13 @@
 
 use lambda_runtime::{Error, run, service_fn};
 use replicante_aws::Clients;
-use replicante_discovery_scheduler::DiscoveryScheduler;
+use replicante_discovery_scheduler::discovery_scheduler;
 use replicante_settings::Settings;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
     let settings = Settings::from_env()?;
-    let function = DiscoveryScheduler::new(&Clients::from_env().await, &settings);
+    let function = discovery_scheduler(&Clients::from_env().await, &settings);
     run(service_fn(|event| async { function.handle(event).await.map(|_| ()) })).await
 }

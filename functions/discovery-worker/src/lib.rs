@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
-use replicante_aws::{AwsError, DiscoveryItem, ItemWrite, ObjectKind, Table};
+use replicante_aws::{AwsError, DiscoveryItem, ItemWrite, Object as StoredObject, ObjectKind, Table};
 use replicante_model::discovery::{ClusterSettings, DiscoveryState, Run, answered, contested, failed};
 use replicante_model::summary::Summary;
 use replicante_model::{RecordName, Timestamp};
@@ -17,10 +17,12 @@ use replicante_outbound::Outbound;
 use replicante_protocol::head::Head;
 use replicante_settings::Settings;
 use replicante_worker::{Context, Delivered, Function, Job, WorkError, Worked};
-use tokio::time::timeout_at;
+use tokio::time::{sleep_until, timeout_at};
 
 /// Items of contested clusters that are read at once.
 const READS_AT_ONCE: usize = 16;
+/// How far the first of them moves on with each run.
+const OWNERS_STRIDE: usize = 1_000;
 
 /// The function.
 pub type DiscoveryWorker = Function<Discover>;
@@ -52,7 +54,7 @@ impl Job for Discover {
                     refresh_interval: spec.refresh.interval,
                     confirmations: spec.removal.confirmations,
                 };
-                let owners = owners(context.table, record, &state).await?;
+                let owners = owners(context, &state).await?;
                 answered(&state, &record.id, &answer, &settings, &owners, context.now)
             }
             Ok(Err(error)) => {
@@ -87,12 +89,7 @@ impl Job for Discover {
             }
             ItemWrite::TakenOver => return Ok(Delivered::TakenOver),
         }
-        let record = item.record();
-        let (interval, enabled) = schedule_of(context.table, &record, item.cluster.refresh_interval).await?;
-        let now = Timestamp::now();
-        if !context.table.want(&record, interval, enabled, now).await? {
-            context.table.create_head(&Head::new(record, interval, enabled, now)).await?;
-        }
+        ask_for(context.table, &item.record(), item.cluster.refresh_interval).await?;
         Ok(Delivered::Done)
     }
 }
@@ -108,38 +105,62 @@ async fn spec_of(table: &Table, record: &RecordName) -> Result<DiscoverySpec, Wo
     }
 }
 
-/// Who owns, by now, the clusters that another discovery owned the last time.
+/// Who owns, by now, the clusters that another discovery owned the last time. There may be many: those that time
+/// does not suffice for are taken as they were, and each run begins with others.
 async fn owners(
-    table: &Table,
-    record: &RecordName,
+    context: &Context<'_>,
     state: &DiscoveryState,
 ) -> Result<BTreeMap<String, Option<String>>, AwsError> {
-    let contested: Vec<String> =
+    let record = &context.head.record;
+    let mut contested: Vec<String> =
         state.clusters.iter().filter(|(_, known)| known.owner.is_some()).map(|(id, _)| id.clone()).collect();
+    let begin = usize::try_from(context.head.fence).unwrap_or(0).wrapping_mul(OWNERS_STRIDE);
+    let length = contested.len().max(1);
+    contested.rotate_left(begin % length);
     stream::iter(contested)
         .map(|id| async move {
-            let item = table.discovery_item(&RecordName::cluster(&*record.namespace, &*id)).await?;
+            let item = context.table.discovery_item(&RecordName::cluster(&*record.namespace, &*id)).await?;
             Ok((id, item.map(|item| item.discovery)))
         })
         .buffer_unordered(READS_AT_ONCE)
+        .take_until(sleep_until(context.gather_until))
         .try_collect()
         .await
 }
 
+/// Asks for a cluster: its head is made, or brought forward, as its discovery and its `Cluster` object say.
+async fn ask_for(table: &Table, record: &RecordName, interval: Duration) -> Result<(), AwsError> {
+    let mut object = cluster_object(table, record).await?;
+    loop {
+        let (interval, enabled) = schedule_of(record, object.as_ref(), interval);
+        let now = Timestamp::now();
+        if !table.want(record, interval, enabled, now).await? {
+            table.create_head(&Head::new(record.clone(), interval, enabled, now)).await?;
+        }
+        // Somebody may have applied another object since it was read: what stands last counts.
+        let latest = cluster_object(table, record).await?;
+        if latest == object {
+            return Ok(());
+        }
+        object = latest;
+    }
+}
+
+async fn cluster_object(table: &Table, record: &RecordName) -> Result<Option<StoredObject>, AwsError> {
+    table.object(ObjectKind::Cluster, &record.namespace, &record.id).await
+}
+
 /// How often a cluster is refreshed, and whether: its discovery's word, unless a `Cluster` object says otherwise.
-async fn schedule_of(
-    table: &Table,
-    record: &RecordName,
-    interval: Duration,
-) -> Result<(Duration, bool), AwsError> {
-    let Some(object) = table.object(ObjectKind::Cluster, &record.namespace, &record.id).await? else {
-        return Ok((interval, true));
-    };
-    match Object::from_json(&object.json) {
-        Ok(Object::Cluster(cluster)) => Ok((cluster.spec.interval.unwrap_or(interval), cluster.spec.enabled)),
-        Ok(Object::Discovery(_)) => Ok((interval, true)),
-        Err(error) => {
-            Err(AwsError::Stored { what: format!("the object of {record}"), problem: error.to_string() })
+fn schedule_of(record: &RecordName, object: Option<&StoredObject>, interval: Duration) -> (Duration, bool) {
+    match object.map(|object| Object::from_json(&object.json)) {
+        Some(Ok(Object::Cluster(cluster))) => {
+            (cluster.spec.interval.unwrap_or(interval), cluster.spec.enabled)
+        }
+        None | Some(Ok(Object::Discovery(_))) => (interval, true),
+        // Of a newer release, maybe. It must not keep the other clusters of the discovery waiting.
+        Some(Err(error)) => {
+            tracing::warn!(%record, %error, "the Cluster object can't be read: the discovery's word counts");
+            (interval, true)
         }
     }
 }

@@ -67,7 +67,9 @@ impl Job for Refresh {
         let targets = if item.missing_since.is_some() { &[] } else { targets.as_slice() };
         let slot = context.task.stamp.unwrap_or(context.now).0
             / i64::try_from(context.head.interval.as_millis()).unwrap_or(1).max(1);
-        let limits = ClusterLimits { in_flight: self.polls_per_cluster, start: slot.unsigned_abs() };
+        // Each refresh begins behind those that the one before was sure to reach.
+        let start = slot.unsigned_abs().wrapping_mul(self.polls_per_cluster as u64);
+        let limits = ClusterLimits { in_flight: self.polls_per_cluster, start };
         let cluster_id = &item.record.cluster_id;
         let observations =
             self.agents.poll_cluster(targets, cluster_id, &item.agents, limits, context.gather_until).await;

@@ -10,14 +10,24 @@ use serde::de::DeserializeOwned;
 
 use crate::calls::{Item, Key, Write};
 use crate::error::{AwsError, FenceError};
-use crate::expression::{Expression, number};
-use crate::guarded::LoadError;
+use crate::expression::{Guard, number};
 use crate::table::{Table, body_partition};
 
 /// Chunks that are read or written at once.
 const AT_ONCE: usize = 4;
 /// How often a look is repeated when commits come between its reads.
 const LOOKS: usize = 5;
+
+/// Chunks that could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A chunk is absent or carries another fence: someone else has moved on.
+    #[error("chunk {0} does not carry the fence that the head names")]
+    Mismatch(String),
+    /// The call failed, or the body can't be read.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+}
 
 impl Table {
     /// Reads a record as it stands: its head and its state. `None` when there is no such record; the state is
@@ -123,10 +133,9 @@ impl Table {
         let mut item = Item::from(chunk_key(record, &sk));
         item.insert("fence".into(), number(fence));
         item.insert("data".into(), AttributeValue::B(Blob::new(data)));
-        let mut guard = Expression::default();
-        guard
-            .condition("attribute_not_exists(#pk) OR #fence <= :fence", &["pk", "fence"])
-            .value(":fence", number(fence));
+        let guard = Guard::default()
+            .on("attribute_not_exists(#pk) OR #fence <= :fence", &["pk", "fence"])
+            .with(":fence", number(fence));
         match self.put(item, guard, || format!("writing chunk {sk} of {record}")).await? {
             Write::Done(_) => Ok(()),
             Write::Refused(_) => Err(FenceError::TakenOver),

@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
+    AttributeValue, ConsumedCapacity, ReturnConsumedCapacity, ReturnValue,
+    ReturnValuesOnConditionCheckFailure,
 };
 
 use crate::error::AwsError;
-use crate::expression::{Expression, text};
+use crate::expression::{Change, Guard, text};
 use crate::table::Table;
 
 /// An item as the SDK gives it.
@@ -74,7 +76,7 @@ impl Table {
     pub(crate) async fn put(
         &self,
         item: Item,
-        guard: Expression,
+        guard: Guard,
         action: impl FnOnce() -> String,
     ) -> Result<Write, AwsError> {
         let sent = self
@@ -82,33 +84,25 @@ impl Table {
             .put_item()
             .table_name(&*self.name)
             .set_item(Some(item))
-            .condition_expression(guard.conditions())
+            .condition_expression(guard.expression())
             .set_expression_attribute_names(Some(guard.names))
             .set_expression_attribute_values((!guard.values.is_empty()).then_some(guard.values))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
-        match sent {
-            Ok(done) => {
-                self.meter.write(done.consumed_capacity());
-                Ok(Write::Done(None))
-            }
-            Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(refused)) => {
-                    self.meter.refused();
-                    Ok(Write::Refused(refused.item.clone()))
-                }
-                _ => Err(AwsError::call(action(), &error)),
-            },
-        }
+        let sent = sent.map(|done| (done.consumed_capacity, None));
+        self.judge(sent, action, |error| match error {
+            PutItemError::ConditionalCheckFailedException(refused) => Some(refused.item.clone()),
+            _ => None,
+        })
     }
 
-    /// Updates named attributes of an item, on the conditions of `update`.
+    /// Updates named attributes of an item, on its conditions.
     pub(crate) async fn update(
         &self,
         key: Key,
-        update: Expression,
+        change: Change,
         returned: ReturnValue,
         action: impl FnOnce() -> String,
     ) -> Result<Write, AwsError> {
@@ -117,26 +111,44 @@ impl Table {
             .update_item()
             .table_name(&*self.name)
             .set_key(Some(key.into()))
-            .update_expression(update.update())
-            .condition_expression(update.conditions())
-            .set_expression_attribute_names(Some(update.names))
-            .set_expression_attribute_values(Some(update.values))
+            .update_expression(change.expression())
+            .condition_expression(change.guard.expression())
+            .set_expression_attribute_names(Some(change.guard.names))
+            .set_expression_attribute_values(Some(change.guard.values))
             .return_values(returned)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
+        let sent = sent.map(|done| (done.consumed_capacity, done.attributes));
+        self.judge(sent, action, |error| match error {
+            UpdateItemError::ConditionalCheckFailedException(refused) => Some(refused.item.clone()),
+            _ => None,
+        })
+    }
+
+    /// Tells a write that was refused, by which item, from one that failed; and counts what it cost.
+    fn judge<E, R>(
+        &self,
+        sent: Result<(Option<ConsumedCapacity>, Option<Item>), SdkError<E, R>>,
+        action: impl FnOnce() -> String,
+        refusal: impl FnOnce(&E) -> Option<Option<Item>>,
+    ) -> Result<Write, AwsError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        R: std::fmt::Debug + 'static,
+    {
         match sent {
-            Ok(done) => {
-                self.meter.write(done.consumed_capacity());
-                Ok(Write::Done(done.attributes))
+            Ok((consumed, returned)) => {
+                self.meter.write(consumed.as_ref());
+                Ok(Write::Done(returned))
             }
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+            Err(error) => match error.as_service_error().and_then(refusal) {
+                Some(found) => {
                     self.meter.refused();
-                    Ok(Write::Refused(refused.item.clone()))
+                    Ok(Write::Refused(found))
                 }
-                _ => Err(AwsError::call(action(), &error)),
+                None => Err(AwsError::call(action(), &error)),
             },
         }
     }

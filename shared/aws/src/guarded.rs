@@ -1,5 +1,4 @@
-//! The guarded acts: claim, raise what is done, commit, release. Every condition of the protocol on a head
-//! stands in this file.
+//! The guarded acts on a head: claim, raise what is done, commit, release.
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use replicante_model::{RecordName, Timestamp};
@@ -10,8 +9,9 @@ use std::time::Duration;
 
 use crate::calls::{Item, Write};
 use crate::error::{AwsError, FenceError};
-use crate::expression::{Expression, flag, number, text, time};
-use crate::heads::{body_attribute, from_item, key};
+use crate::expression::{Change, Guard, flag, number, text, time};
+use crate::head_item::{body_attribute, from_item, key};
+use crate::heads::HeadWrite;
 use crate::table::Table;
 
 /// A claim that was refused, or whose call failed.
@@ -21,17 +21,6 @@ pub enum ClaimError {
     Refused(Option<Box<Head>>),
     /// The call failed; whether the claim took effect is not known.
     Aws(AwsError),
-}
-
-/// Chunks that could not be loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// A chunk is absent or carries another fence: someone else has moved on.
-    #[error("chunk {0} does not carry the fence that the head names")]
-    Mismatch(String),
-    /// The call failed, or the body can't be read.
-    #[error(transparent)]
-    Aws(#[from] AwsError),
 }
 
 impl Table {
@@ -46,23 +35,22 @@ impl Table {
         now: Timestamp,
         lease: Duration,
     ) -> Result<Head, ClaimError> {
-        let mut update = Expression::default();
-        update
+        let mut guard = Guard::exists()
+            .on("#lease_until <= :now OR #lease_until > :far", &["lease_until"])
+            .with(":now", time(now))
+            .with(":far", time(now.plus(MAX_LEASE)));
+        if let Some(stamp) = task.stamp {
+            guard = guard
+                .on("#owed = :yes OR #done_due < :stamp", &["owed", "done_due"])
+                .with(":yes", flag(true))
+                .with(":stamp", time(stamp));
+        }
+        let change = Change::on(guard)
             .add("fence", 1)
             .set("lease_until", time(now.plus(lease)))
-            .set("holder", text(holder))
-            .condition("attribute_exists(#pk)", &["pk"])
-            .condition("#lease_until <= :now OR #lease_until > :far", &["lease_until"])
-            .value(":now", time(now))
-            .value(":far", time(now.plus(MAX_LEASE)));
-        if let Some(stamp) = task.stamp {
-            update
-                .condition("#owed = :yes OR #done_due < :stamp", &["owed", "done_due"])
-                .value(":yes", flag(true))
-                .value(":stamp", time(stamp));
-        }
+            .set("holder", text(holder));
         let action = || format!("claiming {}", task.record);
-        let sent = self.update(key(&task.record), update, ReturnValue::AllNew, action).await;
+        let sent = self.update(key(&task.record), change, ReturnValue::AllNew, action).await;
         let read = |item: &Item| from_item(task.record.kind, item).map_err(ClaimError::Aws);
         match sent.map_err(ClaimError::Aws)? {
             Write::Done(Some(item)) => read(&item),
@@ -78,13 +66,9 @@ impl Table {
     /// # Errors
     /// When the table can't be written.
     pub async fn raise_done(&self, record: &RecordName, stamp: Timestamp) -> Result<(), AwsError> {
-        let mut update = Expression::default();
-        update
-            .set("done_due", time(stamp))
-            .condition("attribute_exists(#pk)", &["pk"])
-            .condition("#done_due < :stamp", &["done_due"])
-            .value(":stamp", time(stamp));
-        self.update_head(record, update, "raising what is done of").await.map(|_| ())
+        let guard = Guard::exists().on("#done_due < :stamp", &["done_due"]).with(":stamp", time(stamp));
+        let change = Change::on(guard).set("done_due", time(stamp));
+        self.update_head(record, change, "raising what is done of").await.map(|_| ())
     }
 
     /// Commits: names the new slot, and sets sequence, `owed` and summary, on condition that the fence is ours.
@@ -98,19 +82,15 @@ impl Table {
         commit: &Commit,
         summary: Option<&str>,
     ) -> Result<(), FenceError> {
-        let mut update = Expression::default();
-        update
+        let change = Change::on(Guard::fence(fence))
             .set("body", body_attribute(&commit.body))
             .set("sequence", number(commit.sequence))
             .set("owed", flag(commit.owed))
-            .set("published", number(commit.published));
-        if let Some(summary) = summary {
-            update.set("summary", text(summary));
-        }
-        fenced(&mut update, fence);
-        match self.update_head(record, update, "committing").await? {
-            Ok(()) => Ok(()),
-            Err(_) => Err(FenceError::TakenOver),
+            .set("published", number(commit.published))
+            .set_some("summary", summary.map(text));
+        match self.update_head(record, change, "committing").await? {
+            HeadWrite::Done => Ok(()),
+            HeadWrite::Refused(_) => Err(FenceError::TakenOver),
         }
     }
 
@@ -129,41 +109,23 @@ impl Table {
         // `done_due` is only ever raised. One that was raised past our stamp meanwhile refuses the first
         // attempt, and the second leaves it alone.
         for done in [release.done, None] {
-            let mut update = Expression::default();
-            update.set("lease_until", time(Timestamp::ZERO));
-            if let Some(summary) = summary {
-                update.set("summary", text(summary));
-            }
-            if let Some(published) = release.published {
-                update.set("published", number(published));
-            }
-            if release.clear_owed {
-                update.set("owed", flag(false));
-            }
-            if release.due_at_once {
-                update.set("due", time(now));
-            }
+            let mut guard = Guard::fence(fence);
             if let Some(stamp) = done {
-                update
-                    .set("done_due", time(stamp))
-                    .condition("#done_due <= :stamp", &["done_due"])
-                    .value(":stamp", time(stamp));
+                guard = guard.on("#done_due <= :stamp", &["done_due"]).with(":stamp", time(stamp));
             }
-            fenced(&mut update, fence);
-            match self.update_head(record, update, "releasing").await? {
-                Ok(()) => return Ok(()),
-                Err(Some(head)) if head.fence == fence && done.is_some() => {}
-                Err(_) => return Err(FenceError::TakenOver),
+            let change = Change::on(guard)
+                .set("lease_until", time(Timestamp::ZERO))
+                .set_some("summary", summary.map(text))
+                .set_some("published", release.published.map(number))
+                .set_some("owed", release.clear_owed.then(|| flag(false)))
+                .set_some("due", release.due_at_once.then(|| time(now)))
+                .set_some("done_due", done.map(time));
+            match self.update_head(record, change, "releasing").await? {
+                HeadWrite::Done => return Ok(()),
+                HeadWrite::Refused(Some(head)) if head.fence == fence && done.is_some() => {}
+                HeadWrite::Refused(_) => return Err(FenceError::TakenOver),
             }
         }
         Ok(())
     }
-}
-
-/// The condition that every guarded write after the claim carries.
-fn fenced(update: &mut Expression, fence: u64) {
-    update
-        .condition("attribute_exists(#pk)", &["pk"])
-        .condition("#fence = :fence", &["fence"])
-        .value(":fence", number(fence));
 }

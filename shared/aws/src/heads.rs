@@ -1,100 +1,35 @@
-//! Heads: how they are stored, listed and scheduled.
+//! Heads: listed, created, scheduled and asked for.
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValue};
+use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue};
 use replicante_model::time::millis;
 use replicante_model::{Kind, RecordName, Timestamp};
 use replicante_protocol::head::Head;
 use replicante_protocol::schedule::Plan;
 
-use crate::calls::{Item, Key, Write, string};
+use crate::calls::{Item, Write};
 use crate::error::AwsError;
-use crate::expression::{Expression, flag, number, text, time};
+use crate::expression::{Change, Guard, flag, number, text, time};
+use crate::head_item::{from_item, key, to_item};
 use crate::table::{Table, head_partition};
 
-/// The key of a record's head.
-pub(crate) fn key(record: &RecordName) -> Key {
-    Key { pk: head_partition(record.kind, record.spread_shard()), sk: record.path() }
+/// The heads of one spread shard.
+#[derive(Debug, Default)]
+pub struct Heads {
+    /// Those that can be read.
+    pub heads: Vec<Head>,
+    /// Why the others can't: each names its record.
+    pub unreadable: Vec<AwsError>,
 }
 
-/// A head as an item.
-pub(crate) fn to_item(head: &Head) -> Item {
-    let mut item = Item::from(key(&head.record));
-    let mut put = |name: &str, value: AttributeValue| item.insert(name.to_owned(), value);
-    put("fence", number(head.fence));
-    put("lease_until", time(head.lease_until));
-    put("holder", text(&*head.holder));
-    put("epoch", number(head.epoch));
-    put("sequence", number(head.sequence));
-    put("owed", flag(head.owed));
-    put("published", number(head.published));
-    if let Some(body) = &head.body {
-        put("body", body_attribute(body));
-    }
-    if let Some(summary) = &head.summary {
-        put("summary", text(&**summary));
-    }
-    put("due", time(head.due));
-    put("interval", number(millis(head.interval)));
-    put("enabled", flag(head.enabled));
-    put("queued_due", time(head.queued_due));
-    put("queued_at", time(head.queued_at));
-    put("done_due", time(head.done_due));
-    put("wanted", number(head.wanted));
-    item
-}
-
-/// A body as an attribute: one line of JSON, readable in a console.
-pub(crate) fn body_attribute(body: &replicante_protocol::slot::Body) -> AttributeValue {
-    // A struct of numbers and an enum: JSON holds it.
-    text(serde_json::to_string(body).unwrap_or_default())
-}
-
-/// A head from an item.
-pub(crate) fn from_item(kind: Kind, item: &Item) -> Result<Head, AwsError> {
-    let path = string(item, "sk").unwrap_or_default();
-    let what = || format!("the head of {kind} {path}");
-    let (namespace, id) =
-        path.split_once('/').ok_or_else(|| AwsError::stored(what(), "its sort key is not namespace/id"))?;
-    let integer = |name: &str| -> Result<i64, AwsError> {
-        match item.get(name) {
-            None => Ok(0),
-            Some(AttributeValue::N(digits)) => digits.parse().map_err(|_| {
-                AwsError::stored(what(), format!("`{name}` is `{digits}`: expected a whole number"))
-            }),
-            Some(other) => Err(AwsError::stored(what(), format!("`{name}` is {other:?}: expected a number"))),
-        }
-    };
-    let count = |name: &str| -> Result<u64, AwsError> {
-        let value = integer(name)?;
-        u64::try_from(value)
-            .map_err(|_| AwsError::stored(what(), format!("`{name}` is {value}: expected none below 0")))
-    };
-    let boolean = |name: &str| matches!(item.get(name), Some(AttributeValue::Bool(true)));
-    let body = match string(item, "body") {
-        None => None,
-        Some(json) => Some(serde_json::from_str(json).map_err(|error| AwsError::stored(what(), error))?),
-    };
-    Ok(Head {
-        record: RecordName::new(kind, namespace, id),
-        fence: count("fence")?,
-        lease_until: Timestamp(integer("lease_until")?),
-        holder: string(item, "holder").unwrap_or_default().to_owned(),
-        epoch: count("epoch")?,
-        sequence: count("sequence")?,
-        owed: boolean("owed"),
-        published: count("published")?,
-        body,
-        summary: string(item, "summary").map(str::to_owned),
-        due: Timestamp(integer("due")?),
-        interval: Duration::from_millis(count("interval")?),
-        enabled: boolean("enabled"),
-        queued_due: Timestamp(integer("queued_due")?),
-        queued_at: Timestamp(integer("queued_at")?),
-        done_due: Timestamp(integer("done_due")?),
-        wanted: count("wanted")?,
-    })
+/// What came of a conditional write of a head.
+#[derive(Debug)]
+pub(crate) enum HeadWrite {
+    /// It took effect.
+    Done,
+    /// Refused by this head, or because there is none.
+    Refused(Option<Box<Head>>),
 }
 
 impl Table {
@@ -103,9 +38,9 @@ impl Table {
     ///
     /// # Errors
     /// When the table can't be read.
-    pub async fn heads(&self, kind: Kind, shard: u64) -> Result<Vec<Head>, AwsError> {
+    pub async fn heads(&self, kind: Kind, shard: u64) -> Result<Heads, AwsError> {
         let partition = head_partition(kind, shard);
-        let mut heads = Vec::new();
+        let mut heads = Heads::default();
         let mut start: Option<Item> = None;
         loop {
             let page = self
@@ -123,7 +58,11 @@ impl Table {
                 })?;
             self.meter.read(page.consumed_capacity());
             for item in page.items() {
-                heads.push(from_item(kind, item)?);
+                match from_item(kind, item) {
+                    Ok(head) => heads.heads.push(head),
+                    // One damaged head keeps no other record from its work.
+                    Err(error) => heads.unreadable.push(error),
+                }
             }
             start = page.last_evaluated_key;
             if start.is_none() {
@@ -147,14 +86,13 @@ impl Table {
     /// # Errors
     /// When the table can't be written.
     pub async fn mark_queued(&self, head: &Head, plan: &Plan, now: Timestamp) -> Result<bool, AwsError> {
-        let mut update = Expression::default();
-        update
+        let guard = Guard::exists().on("#due = :read", &["due"]).with(":read", time(head.due));
+        let change = Change::on(guard)
             .set("due", time(plan.next_due))
             .set("queued_due", time(plan.stamp))
-            .set("queued_at", time(now))
-            .condition("#due = :read", &["due"])
-            .value(":read", time(head.due));
-        Ok(self.update_head(&head.record, update, "moving on the due time of").await?.is_ok())
+            .set("queued_at", time(now));
+        let moved = self.update_head(&head.record, change, "moving on the due time of").await?;
+        Ok(matches!(moved, HeadWrite::Done))
     }
 
     /// Forgets that a record's task was queued, and the lease of a worker, when both are known to have ended
@@ -163,13 +101,10 @@ impl Table {
     /// # Errors
     /// When the table can't be written.
     pub async fn forget_queued(&self, head: &Head) -> Result<(), AwsError> {
-        let mut update = Expression::default();
-        update
+        let change = Change::on(Guard::fence(head.fence))
             .set("queued_due", time(Timestamp::ZERO))
-            .set("lease_until", time(Timestamp::ZERO))
-            .condition("#fence = :fence", &["fence"])
-            .value(":fence", number(head.fence));
-        self.update_head(&head.record, update, "forgetting the queued task of").await.map(|_| ())
+            .set("lease_until", time(Timestamp::ZERO));
+        self.update_head(&head.record, change, "forgetting the queued task of").await.map(|_| ())
     }
 
     /// Creates the head of a record that has none. Returns false when it exists.
@@ -177,10 +112,8 @@ impl Table {
     /// # Errors
     /// When the table can't be written.
     pub async fn create_head(&self, head: &Head) -> Result<bool, AwsError> {
-        let mut guard = Expression::default();
-        guard.condition("attribute_not_exists(#pk)", &["pk"]);
         let action = || format!("creating the head of {}", head.record);
-        Ok(self.put(to_item(head), guard, action).await?.is_done())
+        Ok(self.put(to_item(head), Guard::absent(), action).await?.is_done())
     }
 
     /// Asks for a record that exists: its interval and whether it is enabled, `due` pulled forward to `now`
@@ -196,44 +129,38 @@ impl Table {
         now: Timestamp,
     ) -> Result<bool, AwsError> {
         for pull in [true, false] {
-            let mut update = Expression::default();
-            update.set("interval", number(millis(interval))).set("enabled", flag(enabled)).add("wanted", 1);
-            update.condition("attribute_exists(#pk)", &["pk"]);
+            let mut guard = Guard::exists();
             if pull {
-                update.set("due", time(now)).condition("#due > :now", &["due"]).value(":now", time(now));
+                guard = guard.on("#due > :now", &["due"]).with(":now", time(now));
             }
-            match self.update_head(record, update, "asking for").await? {
-                Ok(()) => return Ok(true),
-                Err(None) => return Ok(false),
-                Err(Some(_)) => {}
+            let change = Change::on(guard)
+                .set("interval", number(millis(interval)))
+                .set("enabled", flag(enabled))
+                .add("wanted", 1)
+                .set_some("due", pull.then(|| time(now)));
+            match self.update_head(record, change, "asking for").await? {
+                HeadWrite::Done => return Ok(true),
+                HeadWrite::Refused(None) => return Ok(false),
+                HeadWrite::Refused(Some(_)) => {}
             }
         }
         Ok(false)
     }
 
-    /// One conditional update of a head. The inner error is a refusal, with the head that refused it.
+    /// One conditional update of a head.
     pub(crate) async fn update_head(
         &self,
         record: &RecordName,
-        update: Expression,
+        change: Change,
         action: &str,
-    ) -> Result<Result<(), Option<Head>>, AwsError> {
+    ) -> Result<HeadWrite, AwsError> {
         let action = || format!("{action} {record}");
-        match self.update(key(record), update, ReturnValue::None, action).await? {
-            Write::Done(_) => Ok(Ok(())),
-            Write::Refused(item) => Ok(Err(item.map(|item| from_item(record.kind, &item)).transpose()?)),
+        match self.update(key(record), change, ReturnValue::None, action).await? {
+            Write::Done(_) => Ok(HeadWrite::Done),
+            Write::Refused(item) => {
+                let head = item.map(|item| from_item(record.kind, &item)).transpose()?;
+                Ok(HeadWrite::Refused(head.map(Box::new)))
+            }
         }
     }
-}
-
-/// The size of a head as DynamoDB counts it: names and values in UTF-8, numbers by their digits.
-///
-/// Source: the developer guide, "DynamoDB item sizes and formats".
-pub fn head_size(head: &Head) -> usize {
-    let value = |value: &AttributeValue| match value {
-        AttributeValue::S(text) => text.len(),
-        AttributeValue::N(digits) => digits.len().div_ceil(2) + 1,
-        _ => 1,
-    };
-    to_item(head).iter().map(|(name, attribute)| name.len() + value(attribute)).sum()
 }

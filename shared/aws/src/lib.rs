@@ -3,12 +3,14 @@
 //! It carries out what `replicante-protocol` decides, and decides nothing itself. Each call says in its error
 //! what was tried and on what. [`Meter`] counts what the calls cost.
 
+mod apply;
 mod body;
 mod calls;
 mod clients;
 mod error;
 mod expression;
 mod guarded;
+mod head_item;
 mod heads;
 mod items;
 mod meter;
@@ -17,11 +19,14 @@ mod setup;
 mod stream;
 mod table;
 
+pub use apply::ObjectWrite;
+pub use body::LoadError;
 pub use clients::{Clients, Endpoints};
 pub use error::{AwsError, FenceError};
-pub use guarded::{ClaimError, LoadError};
-pub use heads::head_size;
-pub use items::{DiscoveryItem, ItemWrite, Object, ObjectKind, ObjectWrite};
+pub use guarded::ClaimError;
+pub use head_item::head_size;
+pub use heads::Heads;
+pub use items::{DiscoveryItem, ItemWrite, Object, ObjectKind};
 pub use meter::{Cost, Meter};
 pub use queue::{Message, Queue, Sent};
 pub use stream::{Record, ShardReader, Start, Stream};

@@ -13,10 +13,10 @@ use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use aws_lambda_events::event::sqs::SqsEvent;
 use lambda_runtime::{Context, LambdaEvent};
 use replicante_aws::{AwsError, Message, Queue};
-use replicante_discovery_scheduler::DiscoveryScheduler;
+use replicante_discovery_scheduler::discovery_scheduler;
 use replicante_discovery_worker::DiscoveryWorker;
 use replicante_model::Timestamp;
-use replicante_refresh_scheduler::RefreshScheduler;
+use replicante_refresh_scheduler::refresh_scheduler;
 use replicante_refresh_worker::RefreshWorker;
 use replicante_worker::{Function, Job, Observer};
 use serde_json::{Value, json};
@@ -75,8 +75,8 @@ impl Runner {
         let mut tasks = JoinSet::new();
         let (clients, settings) = (&local.clients, &local.settings);
 
-        let discovery_scheduler = DiscoveryScheduler::new(clients, settings);
-        let refresh_scheduler = RefreshScheduler::new(clients, settings);
+        let discovery_scheduler = discovery_scheduler(clients, settings);
+        let refresh_scheduler = refresh_scheduler(clients, settings);
         let (tick, stop) = (settings.tick, Arc::clone(&stopping));
         tasks.spawn(async move {
             let mut ticks = interval(tick);

@@ -175,7 +175,7 @@ async fn forget_queued(table: &Table) -> Result<usize, LocalError> {
     let mut forgotten = 0;
     for kind in [Kind::Discovery, Kind::Cluster] {
         for shard in 0..SPREAD_SHARDS {
-            for head in table.heads(kind, shard).await? {
+            for head in table.heads(kind, shard).await?.heads {
                 if head.queued_due > head.done_due || head.lease_until > Timestamp::ZERO {
                     table.forget_queued(&head).await?;
                     forgotten += 1;

@@ -3,6 +3,8 @@
 //! Two slots, A and B, a record. A commit writes the slot that the head does not name, then names it. State
 //! and outbox are encoded apart, compressed, and cut into chunks that fit one item each.
 
+use std::io::{Read, Write};
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +14,9 @@ pub const MAX_CHUNK: usize = 350 * 1024;
 pub const FORMAT: u32 = 1;
 /// The formats that are read.
 pub const READ_FORMATS: std::ops::RangeInclusive<u32> = 1..=1;
-/// The most bytes of a decoded state or outbox.
-const MAX_DECODED: usize = 512 * 1024 * 1024;
+/// The most bytes of a decoded state or outbox: what a function of 1 GiB can hold beside its working copies. Checked
+/// before it is written too: what can't be read again is not committed.
+pub const MAX_DECODED: usize = 256 * 1024 * 1024;
 /// Compression: zstd's fastest regular level; higher ones save little on small states.
 const LEVEL: i32 = 1;
 
@@ -97,6 +100,9 @@ pub enum SlotError {
     /// The JSON is not what was expected.
     #[error("the body can't be encoded or decoded: {0}")]
     Json(#[from] serde_json::Error),
+    /// More than a function can hold.
+    #[error("the body has {0} bytes, and takes at most {MAX_DECODED}")]
+    TooLarge(usize),
     /// The outbox is cut short.
     #[error("the outbox is damaged: it names {expected} entries and holds {found}")]
     Outbox {
@@ -112,9 +118,9 @@ pub enum SlotError {
 /// # Errors
 /// [`SlotError::Json`] for a state that JSON can't hold.
 pub fn encode_state<S: Serialize>(state: &S) -> Result<Vec<u8>, SlotError> {
-    let mut encoder = zstd::stream::Encoder::new(Vec::new(), LEVEL)?;
+    let mut encoder = Encoder::new()?;
     serde_json::to_writer(&mut encoder, state)?;
-    Ok(encoder.finish()?)
+    encoder.finish()
 }
 
 /// Decodes what [`encode_state`] wrote.
@@ -154,18 +160,17 @@ impl Outbox {
     /// # Errors
     /// [`SlotError`] when compression fails.
     pub fn encode(&self) -> Result<Vec<u8>, SlotError> {
-        use std::io::Write;
         if self.is_empty() {
             return Ok(Vec::new());
         }
-        let mut encoder = zstd::stream::Encoder::new(Vec::new(), LEVEL)?;
+        let mut encoder = Encoder::new()?;
         let header = OutboxHeader { first: self.first, events: self.events.len(), items: self.items.len() };
         serde_json::to_writer(&mut encoder, &header)?;
         for line in self.events.iter().chain(&self.items) {
             encoder.write_all(b"\n")?;
             encoder.write_all(line)?;
         }
-        Ok(encoder.finish()?)
+        encoder.finish()
     }
 
     /// Decodes what [`Outbox::encode`] wrote.
@@ -194,8 +199,42 @@ impl Outbox {
     }
 }
 
+/// Compresses, and counts what goes in.
+struct Encoder {
+    zstd: zstd::stream::Encoder<'static, Vec<u8>>,
+    taken: usize,
+}
+
+impl Encoder {
+    fn new() -> std::io::Result<Self> {
+        Ok(Encoder { zstd: zstd::stream::Encoder::new(Vec::new(), LEVEL)?, taken: 0 })
+    }
+
+    fn finish(self) -> Result<Vec<u8>, SlotError> {
+        if self.taken > MAX_DECODED {
+            return Err(SlotError::TooLarge(self.taken));
+        }
+        Ok(self.zstd.finish()?)
+    }
+}
+
+impl Write for Encoder {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        // What is too much is counted, and no longer compressed.
+        self.taken += bytes.len();
+        if self.taken > MAX_DECODED {
+            Ok(bytes.len())
+        } else {
+            self.zstd.write_all(bytes).map(|()| bytes.len())
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.zstd.flush()
+    }
+}
+
 fn decompress(format: u32, bytes: &[u8]) -> Result<Vec<u8>, SlotError> {
-    use std::io::Read;
     if !READ_FORMATS.contains(&format) {
         return Err(SlotError::Format(format));
     }
@@ -203,7 +242,7 @@ fn decompress(format: u32, bytes: &[u8]) -> Result<Vec<u8>, SlotError> {
     let decoder = zstd::stream::Decoder::new(bytes)?;
     decoder.take(MAX_DECODED as u64 + 1).read_to_end(&mut data)?;
     if data.len() > MAX_DECODED {
-        return Err(std::io::Error::other(format!("more than {MAX_DECODED} bytes")).into());
+        return Err(SlotError::TooLarge(data.len()));
     }
     Ok(data)
 }
@@ -224,6 +263,22 @@ mod tests {
         assert_eq!(decode_state::<Vec<String>>(FORMAT, &bytes).unwrap(), state);
         assert!(matches!(decode_state::<Vec<String>>(FORMAT + 1, &bytes), Err(SlotError::Format(_))));
         assert!(decode_state::<Vec<String>>(FORMAT, &bytes[..bytes.len() / 2]).is_err());
+    }
+
+    #[test]
+    fn what_could_not_be_read_again_is_not_written() {
+        let encode = |bytes: usize| {
+            let mut encoder = Encoder::new().unwrap();
+            let block = vec![b' '; 1024 * 1024];
+            for _ in 0..bytes / block.len() {
+                encoder.write_all(&block).unwrap();
+            }
+            encoder.write_all(&block[..bytes % block.len()]).unwrap();
+            encoder.finish()
+        };
+        let fits = encode(MAX_DECODED).unwrap();
+        assert_eq!(decompress(FORMAT, &fits).unwrap().len(), MAX_DECODED);
+        assert!(matches!(encode(MAX_DECODED + 1), Err(SlotError::TooLarge(_))));
     }
 
     #[test]

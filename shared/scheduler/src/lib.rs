@@ -2,19 +2,23 @@
 //!
 //! Both scheduler functions are this pass, each for its kind. Nothing due: it does nothing. A refused send
 //! moves nothing; a crash between sending and moving on costs a duplicate task, which the claim recognises;
-//! two schedulers at once cost duplicates, nothing else.
+//! two schedulers at once cost duplicates, nothing else. A pass that runs out of time leaves the rest to the next,
+//! which begins elsewhere: no record is always the last.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use futures::stream::{self, FuturesUnordered, StreamExt};
-use replicante_aws::{AwsError, Cost, Queue, Table};
+use lambda_runtime::{Error, LambdaEvent};
+use replicante_aws::{AwsError, Clients, Cost, Heads, Queue, Table};
 use replicante_model::name::SPREAD_SHARDS;
+use replicante_model::time::millis;
 use replicante_model::{Kind, Timestamp};
 use replicante_protocol::head::Head;
 use replicante_protocol::schedule::{Plan, Timing, plan};
 use replicante_protocol::task::Task;
 use replicante_settings::Settings;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// Spread shards that are worked on at once.
 const SHARDS_AT_ONCE: usize = 8;
@@ -25,13 +29,15 @@ const BATCH: usize = 10;
 const MARKS: usize = 50;
 const MARKS_TAKE: Duration = Duration::from_millis(100);
 
-/// A scheduler of one kind of record.
+/// A scheduler of one kind of record: built once a process, called once an invocation.
 #[derive(Clone, Debug)]
 pub struct Scheduler {
     kind: Kind,
     table: Table,
     queue: Queue,
     timing: Timing,
+    /// What is kept of an invocation's time for what is under way at its end.
+    margin: Duration,
 }
 
 /// What a pass did.
@@ -45,33 +51,78 @@ pub struct Pass {
     pub refused: u64,
     /// Records that another scheduler moved on first.
     pub raced: u64,
+    /// Records whose head can't be read: an operator has to look at them.
+    pub unreadable: u64,
+    /// Spread shards that were left to the next pass for want of time.
+    pub left: u64,
     /// What it cost.
     pub cost: Cost,
     /// The first thing that failed, if any. The other shards were worked on all the same.
     pub error: Option<String>,
 }
 
+impl std::ops::AddAssign for Pass {
+    fn add_assign(&mut self, other: Pass) {
+        self.records += other.records;
+        self.queued += other.queued;
+        self.refused += other.refused;
+        self.raced += other.raced;
+        self.unreadable += other.unreadable;
+        self.left += other.left;
+        self.cost += other.cost;
+        if self.error.is_none() {
+            self.error = other.error;
+        }
+    }
+}
+
 impl Scheduler {
-    /// A scheduler with these settings.
-    pub fn new(kind: Kind, table: Table, queue: Queue, settings: &Settings) -> Self {
-        Scheduler { kind, table, queue, timing: Timing { tick: settings.tick, give_up: settings.give_up() } }
+    /// The scheduler function of a kind.
+    pub fn of(kind: Kind, clients: &Clients, settings: &Settings) -> Self {
+        let queue = match kind {
+            Kind::Discovery => &settings.discovery_queue,
+            Kind::Cluster => &settings.refresh_queue,
+        };
+        Self::new(kind, Table::new(clients, &settings.table), Queue::new(clients, queue), settings)
     }
 
-    /// One pass over all records of the kind.
-    pub async fn pass(&self, now: Timestamp) -> Pass {
+    /// A scheduler that sends to this queue.
+    pub fn new(kind: Kind, table: Table, queue: Queue, settings: &Settings) -> Self {
+        let timing = Timing { tick: settings.tick, give_up: settings.give_up() };
+        Scheduler { kind, table, queue, timing, margin: settings.margin }
+    }
+
+    /// Handles one schedule event.
+    ///
+    /// # Errors
+    /// When a part of the pass failed: the invocation then counts as failed, and the next pass does the rest.
+    pub async fn handle(&self, event: LambdaEvent<EventBridgeEvent>) -> Result<Pass, Error> {
+        let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+        let until = Instant::now() + left - self.margin.min(left / 2);
+        let mut pass = self.pass(Timestamp::now(), until).await;
+        match pass.error.take() {
+            None => Ok(pass),
+            Some(error) => Err(error.into()),
+        }
+    }
+
+    /// One pass over all records of the kind. No spread shard is begun after `until`.
+    pub async fn pass(&self, now: Timestamp, until: Instant) -> Pass {
         let table = self.table.metered();
-        let mut total = stream::iter(0..SPREAD_SHARDS)
-            .map(|shard| self.shard(&table, shard, now))
-            .buffer_unordered(SHARDS_AT_ONCE)
-            .fold(Pass::default(), |mut total, pass| async move {
-                total.records += pass.records;
-                total.queued += pass.queued;
-                total.refused += pass.refused;
-                total.raced += pass.raced;
-                total.error = total.error.or(pass.error);
-                total
-            })
-            .await;
+        let tick = now.0.unsigned_abs() / u64::try_from(millis(self.timing.tick)).unwrap_or(1).max(1);
+        let first = tick.wrapping_mul(SHARDS_AT_ONCE as u64);
+        let mut passes = stream::iter(0..SPREAD_SHARDS)
+            .map(|n| self.shard(&table, first.wrapping_add(n) % SPREAD_SHARDS, now, until))
+            .buffer_unordered(SHARDS_AT_ONCE);
+        let mut total = Pass::default();
+        while let Some(pass) = passes.next().await {
+            total += pass;
+        }
+        drop(passes);
+        if total.left > 0 {
+            let left = format!("{} of {SPREAD_SHARDS} spread shards were left for want of time", total.left);
+            total.error.get_or_insert(left);
+        }
         total.cost = table.cost();
         tracing::info!(
             kind = %self.kind,
@@ -79,6 +130,8 @@ impl Scheduler {
             queued = total.queued,
             refused = total.refused,
             raced = total.raced,
+            unreadable = total.unreadable,
+            left = total.left,
             read_units = total.cost.read_units,
             write_units = total.cost.write_units,
             error = total.error,
@@ -87,19 +140,24 @@ impl Scheduler {
         total
     }
 
-    async fn shard(&self, table: &Table, shard: u64, now: Timestamp) -> Pass {
+    async fn shard(&self, table: &Table, shard: u64, now: Timestamp, until: Instant) -> Pass {
         let mut pass = Pass::default();
-        let heads = match table.heads(self.kind, shard).await {
+        if Instant::now() >= until {
+            return Pass { left: 1, ..pass };
+        }
+        let Heads { heads, unreadable } = match table.heads(self.kind, shard).await {
             Ok(heads) => heads,
             Err(error) => return Pass { error: Some(error.to_string()), ..pass },
         };
         pass.records = heads.len() as u64;
+        pass.unreadable = unreadable.len() as u64;
+        pass.error = unreadable.first().map(ToString::to_string);
         let due: Vec<(Head, Plan)> = heads
             .into_iter()
             .filter_map(|head| plan(&head, now, self.timing).map(|plan| (head, plan)))
             .collect();
         for some in due.chunks(MARKS) {
-            let began = tokio::time::Instant::now();
+            let began = Instant::now();
             for batch in some.chunks(BATCH) {
                 if let Err(error) = self.queue_batch(table, batch, now, &mut pass).await {
                     pass.error.get_or_insert(error.to_string());

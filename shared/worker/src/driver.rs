@@ -1,5 +1,6 @@
 //! The driver: carries out the acts of one task.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
@@ -14,7 +15,7 @@ use replicante_settings::Settings;
 use tokio::time::{Instant, timeout_at};
 
 use crate::batch::Deadline;
-use crate::job::{Context, Delivered, Job, WorkError, Worked};
+use crate::job::{Context, Delivered, Job, Worked};
 use crate::report::{Observer, TaskReport};
 
 /// Items of a commit that are delivered at once.
@@ -69,6 +70,7 @@ impl Worker {
             contested: Vec::new(),
             next: None,
             summary: None,
+            committed: false,
             events: 0,
             more: false,
             error: None,
@@ -114,6 +116,7 @@ struct Run<'a, J: Job> {
     /// The encoded state and outbox on their way into a slot.
     next: Option<(Vec<u8>, Outbox)>,
     summary: Option<Summary>,
+    committed: bool,
     events: u64,
     more: bool,
     error: Option<String>,
@@ -138,16 +141,16 @@ impl<J: Job> Run<'_, J> {
                 (Step::Commit(commit), Some(head)) => {
                     let summary = self.summary.as_ref().map(Summary::to_json);
                     let sent = self.table.commit(&head.record, head.fence, commit, summary.as_deref()).await;
-                    let reply = self.fenced(sent);
-                    if reply == Reply::Done { Reply::Committed } else { reply }
+                    if sent.is_ok() {
+                        self.committed = true;
+                        self.events = self.outbox.events.len() as u64;
+                    }
+                    self.fenced(sent, Reply::Committed)
                 }
                 (Step::Release(release), Some(head)) => self.release(head, release).await,
                 // The machine asks for nothing but a claim before it has a head.
                 (_, None) => Reply::Failed,
             };
-            if reply == Reply::Committed {
-                self.committed();
-            }
             step = machine.next(reply);
         }
     }
@@ -156,7 +159,7 @@ impl<J: Job> Run<'_, J> {
         match self.table.claim(&self.task, &self.holder, self.began, self.worker.lease).await {
             Ok(head) => Reply::Claimed(Box::new(head)),
             Err(ClaimError::Refused(head)) => Reply::ClaimRefused(head),
-            Err(ClaimError::Aws(error)) => self.failed(error),
+            Err(ClaimError::Aws(error)) => self.failed(&error),
         }
     }
 
@@ -164,7 +167,7 @@ impl<J: Job> Run<'_, J> {
         let Some(stamp) = self.task.stamp else { return Reply::Done };
         match self.table.raise_done(&self.task.record, stamp).await {
             Ok(()) => Reply::Done,
-            Err(error) => self.failed(error),
+            Err(error) => self.failed(&error),
         }
     }
 
@@ -182,7 +185,7 @@ impl<J: Job> Run<'_, J> {
                 self.state = Some(state);
                 Reply::Loaded
             }
-            Err(source) => self.failed(AwsError::Slot { record: head.record.key(), source }),
+            Err(source) => self.failed(&AwsError::Slot { record: head.record.key(), source }),
         }
     }
 
@@ -196,19 +199,29 @@ impl<J: Job> Run<'_, J> {
                 self.outbox = outbox;
                 Reply::Loaded
             }
-            Err(source) => self.failed(AwsError::Slot { record: head.record.key(), source }),
+            Err(source) => self.failed(&AwsError::Slot { record: head.record.key(), source }),
         }
     }
 
     async fn chunks(&mut self, head: &Head, body: &Body, part: Part) -> Result<Vec<u8>, Reply> {
         match self.table.load(&head.record, body, part).await {
             Ok(bytes) => Ok(bytes),
-            Err(LoadError::Mismatch(chunk)) => {
-                self.error =
-                    Some(format!("chunk {chunk} does not carry the fence {} of the head", body.fence));
-                Err(Reply::Mismatch)
-            }
-            Err(LoadError::Aws(error)) => Err(self.failed(error)),
+            Err(LoadError::Mismatch(chunk)) => Err(self.mismatch(head, body, &chunk).await),
+            Err(LoadError::Aws(error)) => Err(self.failed(&error)),
+        }
+    }
+
+    /// A chunk does not carry the fence that the head names. Whoever writes over it has claimed the record first;
+    /// if nobody has, the chunk is lost or damaged, and no later claim will find it better.
+    async fn mismatch(&mut self, head: &Head, body: &Body, chunk: &str) -> Reply {
+        match self.table.head(&head.record).await {
+            Ok(Some(now)) if now.fence == head.fence => self.failed(&format!(
+                "chunk {chunk} of {} is damaged: it does not carry the fence {} that the head names, and nobody \
+                 took over; restore the table",
+                head.record, body.fence
+            )),
+            Ok(_) => Reply::Mismatch,
+            Err(error) => self.failed(&error),
         }
     }
 
@@ -222,7 +235,7 @@ impl<J: Job> Run<'_, J> {
             self.stream.publish(&head.record.key(), &outbox.events[from..], until).await;
         let published = published.max((outbox.first + (from + accepted) as u64).saturating_sub(1));
         if let Some(error) = problem {
-            self.failed(error);
+            self.failed(&error);
             return Reply::Delivered { published, complete: false, contested: false };
         }
         self.contested.clear();
@@ -259,6 +272,11 @@ impl<J: Job> Run<'_, J> {
     }
 
     async fn work(&mut self, head: &Head, sequence: u64, contested: bool) -> Reply {
+        // What was owed is out: that is progress, and more than a rushed look at the source would be.
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if head.owed && !contested && left < self.worker.margin {
+            return Reply::NoTime;
+        }
         let state = self.state.clone().unwrap_or_default();
         let context = self.context(head, sequence);
         let worked = if contested {
@@ -268,7 +286,7 @@ impl<J: Job> Run<'_, J> {
         };
         match worked {
             Ok(worked) => self.worked(sequence, worked),
-            Err(error) => self.work_failed(error),
+            Err(error) => self.failed(&error),
         }
     }
 
@@ -280,7 +298,7 @@ impl<J: Job> Run<'_, J> {
         }
         let bytes = match encode_state(&worked.state) {
             Ok(bytes) => bytes,
-            Err(source) => return self.failed(AwsError::Slot { record: self.task.record.key(), source }),
+            Err(source) => return self.failed(&AwsError::Slot { record: self.task.record.key(), source }),
         };
         self.state = Some(worked.state);
         let events = worked.events.len() as u64;
@@ -298,22 +316,20 @@ impl<J: Job> Run<'_, J> {
         let Some((state, outbox)) = self.next.take() else { return Reply::Failed };
         let encoded = match outbox.encode() {
             Ok(encoded) => encoded,
-            Err(source) => return self.failed(AwsError::Slot { record: head.record.key(), source }),
+            Err(source) => return self.failed(&AwsError::Slot { record: head.record.key(), source }),
         };
         self.outbox = outbox;
         match self.table.write_slot(&head.record, slot, head.fence, &state, &encoded).await {
             Ok(body) => Reply::Written(body),
             Err(FenceError::TakenOver) => Reply::TakenOver,
-            Err(FenceError::Aws(error)) => self.failed(error),
+            Err(FenceError::Aws(error)) => self.failed(&error),
         }
     }
 
-    fn committed(&mut self) {
-        self.events += self.outbox.events.len() as u64;
-    }
-
     async fn release(&mut self, head: &Head, release: &Release) -> Reply {
-        let mut summary = self.summary.take().unwrap_or_else(|| Summary::parse(head.summary.as_deref()));
+        // A list shows what is stored, not what was on its way there.
+        let known = self.summary.take().filter(|_| release.success || self.committed);
+        let mut summary = known.unwrap_or_else(|| Summary::parse(head.summary.as_deref()));
         summary.at = self.began;
         summary.ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         summary.outcome = if release.success { "ok" } else { "failed" }.into();
@@ -322,23 +338,18 @@ impl<J: Job> Run<'_, J> {
         }
         let now = Timestamp::now();
         let sent = self.table.release(&head.record, head.fence, release, Some(&summary.to_json()), now).await;
-        self.fenced(sent)
+        self.fenced(sent, Reply::Done)
     }
 
-    fn fenced(&mut self, sent: Result<(), FenceError>) -> Reply {
+    fn fenced(&mut self, sent: Result<(), FenceError>, done: Reply) -> Reply {
         match sent {
-            Ok(()) => Reply::Done,
+            Ok(()) => done,
             Err(FenceError::TakenOver) => Reply::TakenOver,
-            Err(FenceError::Aws(error)) => self.failed(error),
+            Err(FenceError::Aws(error)) => self.failed(&error),
         }
     }
 
-    fn failed(&mut self, error: AwsError) -> Reply {
-        self.error.get_or_insert_with(|| error.to_string());
-        Reply::Failed
-    }
-
-    fn work_failed(&mut self, error: WorkError) -> Reply {
+    fn failed(&mut self, error: &impl Display) -> Reply {
         self.error.get_or_insert_with(|| error.to_string());
         Reply::Failed
     }
