@@ -3,7 +3,7 @@
 //! | found | observation |
 //! | --- | --- |
 //! | `info/agent` (`info/node`) fails | `AgentDown` |
-//! | version 2: `info/node` fails, another endpoint gives any HTTP answer | `NodeDown` |
+//! | version 2: `info/node` fails other than with 404, another endpoint gives any HTTP answer | `NodeDown` |
 //! | another request fails, or the node says `UNAVAILABLE` | `NodeDown` |
 //! | the cluster's time is up before it is known, or this process lacks descriptors | `NotPolled` |
 //! | all answer | `Up` |
@@ -109,7 +109,7 @@ impl NodePoll<'_> {
         }
         let v2::Node { agent, available, mut node } = match self.get(v2::INFO_NODE, v2::node).await {
             Ok(node) => node,
-            Err(Miss::NotFound(_)) if self.settings.api.is_none() => return Err(End::NotSpoken),
+            Err(Miss::NotFound(_)) => return Err(End::NotSpoken),
             Err(miss) => return Err(self.without_info_node(miss, answers).await),
         };
         if !available {
