@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use replicante_model::observation::{AgentVersion, MAX_ATTRIBUTES, MAX_TEXT, Offset, clean};
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::shards::MAX_SHARDS;
 
 /// A body that is not the answer it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +21,9 @@ pub enum Malformed {
     /// It is JSON, and lacks what no answer lacks.
     #[error("unexpected JSON")]
     Shape,
+    /// It lists more shards than are taken in.
+    #[error("more than {MAX_SHARDS} shards")]
+    TooManyShards,
 }
 
 /// Reads a body that is one object. (A derived reader takes a list for an object, value by value.)
@@ -32,10 +37,81 @@ pub(crate) fn read_object<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T
 
 /// Reads a whole body.
 pub(crate) fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Malformed> {
-    serde_json::from_slice(body).map_err(|error| match error.classify() {
+    read_into(body, std::marker::PhantomData)
+}
+
+/// Reads a whole body into what the seed holds.
+pub(crate) fn read_into<'de, S: DeserializeSeed<'de>>(
+    body: &'de [u8],
+    seed: S,
+) -> Result<S::Value, Malformed> {
+    let mut parser = serde_json::Deserializer::from_slice(body);
+    let value = seed.deserialize(&mut parser).and_then(|value| parser.end().map(|()| value));
+    value.map_err(|error| match error.classify() {
         serde_json::error::Category::Data => Malformed::Shape,
         _ => Malformed::NotJson,
     })
+}
+
+/// What is read from an object, entry by entry.
+pub(crate) trait Entries<'de> {
+    /// Takes the entry of this name: reads its value from the object.
+    fn entry<A: MapAccess<'de>>(&mut self, name: &str, object: &mut A) -> Result<(), A::Error>;
+}
+
+/// Reads the entries of an object into what it holds. Anything but an object has none.
+pub(crate) struct EntriesOf<T>(pub(crate) T);
+
+impl<'de, T: Entries<'de>> DeserializeSeed<'de> for EntriesOf<T> {
+    type Value = T;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Entries<'de>> Visitor<'de> for EntriesOf<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<T, E> {
+        Ok(self.0)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<T, E> {
+        Ok(self.0)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<T, E> {
+        Ok(self.0)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<T, E> {
+        Ok(self.0)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<T, E> {
+        Ok(self.0)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<T, E> {
+        Ok(self.0)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<T, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(self.0)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut object: A) -> Result<T, A::Error> {
+        while let Some(Piece::Text(name)) = object.next_key()? {
+            self.0.entry(&name, &mut object)?;
+        }
+        Ok(self.0)
+    }
 }
 
 /// How many entries of an object in the place of a plain value are looked at.
@@ -203,34 +279,19 @@ impl Attributes {
 
 impl<'de> Deserialize<'de> for Attributes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AttributesVisitor)
+        EntriesOf(Attributes::default()).deserialize(deserializer)
     }
 }
 
-struct AttributesVisitor;
-
-impl<'de> Visitor<'de> for AttributesVisitor {
-    type Value = Attributes;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of attributes")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Attributes, E> {
-        Ok(Attributes::default())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Attributes, A::Error> {
-        let mut attributes = Attributes::default();
-        while let Some((name, value)) = object.next_entry::<String, serde_json::Value>()? {
-            let value = match value {
-                serde_json::Value::String(text) => text,
-                other => other.to_string(),
-            };
-            attributes.0.insert(clean(&name, MAX_TEXT), clean(&value, MAX_TEXT));
-            attributes.bound();
-        }
-        Ok(attributes)
+impl<'de> Entries<'de> for Attributes {
+    fn entry<A: MapAccess<'de>>(&mut self, name: &str, object: &mut A) -> Result<(), A::Error> {
+        let value = match object.next_value::<serde_json::Value>()? {
+            serde_json::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        self.0.insert(clean(name, MAX_TEXT), clean(&value, MAX_TEXT));
+        self.bound();
+        Ok(())
     }
 }
 
@@ -288,6 +349,14 @@ mod tests {
         let read: Attributes = read(format!("{{{}}}", many.join(",")).as_bytes()).unwrap();
         assert_eq!(read.0.len(), MAX_ATTRIBUTES);
         assert_eq!(read.0.last_key_value().unwrap(), (&"k063".to_owned(), &"63".to_owned()));
+    }
+
+    #[test]
+    fn anything_but_an_object_has_no_attributes() {
+        for other in [r#""x""#, "[]", r#"[{"a":1}]"#, "null", "7", "-7", "1.5", "true"] {
+            let read: Attributes = read(other.as_bytes()).unwrap();
+            assert!(read.0.is_empty(), "{other}");
+        }
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //! | found | observation |
 //! | --- | --- |
 //! | `info/agent` (`info/node`) fails | `AgentDown` |
-//! | version 2: `info/node` fails, another endpoint gives any HTTP answer | `NodeDown` |
+//! | version 2: `info/node` fails other than with 404, another endpoint gives any HTTP answer | `NodeDown` |
 //! | another request fails, or the node says `UNAVAILABLE` | `NodeDown` |
-//! | the cluster's time is up before it is known | `NotPolled` |
+//! | the cluster's time is up before it is known, or this process lacks descriptors | `NotPolled` |
 //! | all answer | `Up` |
 //!
 //! The first failure ends the poll: a hanging datastore takes an agent's few threads with each request.
@@ -46,8 +46,8 @@ enum End {
 
 /// Why a request brought nothing that can be used.
 enum Miss {
-    /// The cluster's time was up: that says nothing of the node.
-    OutOfTime,
+    /// What was lacking is ours, the cluster's time or this process's descriptors: that says nothing of the node.
+    Ours,
     /// No HTTP answer.
     Silent(String),
     /// A HTTP answer that is not the one asked for.
@@ -109,7 +109,7 @@ impl NodePoll<'_> {
         }
         let v2::Node { agent, available, mut node } = match self.get(v2::INFO_NODE, v2::node).await {
             Ok(node) => node,
-            Err(Miss::NotFound(_)) if self.settings.api.is_none() => return Err(End::NotSpoken),
+            Err(Miss::NotFound(_)) => return Err(End::NotSpoken),
             Err(miss) => return Err(self.without_info_node(miss, answers).await),
         };
         if !available {
@@ -134,13 +134,13 @@ impl NodePoll<'_> {
     /// Version 2's `info/node` failed: whether another endpoint answers tells the agent from the store.
     async fn without_info_node(&self, miss: Miss, answers: bool) -> End {
         let reason = match miss {
-            Miss::OutOfTime => return End::Known(Observation::NotPolled),
+            Miss::Ours => return End::Known(Observation::NotPolled),
             Miss::Silent(reason) | Miss::Answered(reason) | Miss::NotFound(reason) => reason,
         };
         let probed = if answers { Ok(()) } else { self.probe().await };
         End::Known(match probed {
             Ok(()) => Observation::NodeDown { reason, agent: None },
-            Err(Miss::OutOfTime) => Observation::NotPolled,
+            Err(Miss::Ours) => Observation::NotPolled,
             Err(_) => Observation::AgentDown { reason },
         })
     }
@@ -160,11 +160,11 @@ impl NodePoll<'_> {
         parse: impl FnOnce(&[u8]) -> Result<T, Malformed>,
     ) -> Result<T, Miss> {
         let now = Instant::now();
-        let request_end = now.checked_add(self.settings.timeout).unwrap_or(self.node_end);
-        let own_end = request_end.min(self.node_end);
+        let own_end =
+            now.checked_add(self.settings.timeout).map_or(self.node_end, |end| end.min(self.node_end));
         let end = own_end.min(self.deadline);
         if self.deadline <= now {
-            return Err(Miss::OutOfTime);
+            return Err(Miss::Ours);
         }
         let url = [self.target.address.trim_end_matches('/'), PREFIX, endpoint].concat();
         let request = Request {
@@ -187,13 +187,22 @@ impl NodePoll<'_> {
                 let reason = reason::of_answer(endpoint, status, &body);
                 Err(if status == 404 { Miss::NotFound(reason) } else { Miss::Answered(reason) })
             }
-            Err(FetchError::Timeout(_)) if self.deadline < own_end => Err(Miss::OutOfTime),
-            Err(FetchError::Timeout(_)) if self.node_end < request_end => {
-                let limit = FetchError::Timeout(self.settings.node_timeout);
-                Err(Miss::Silent(format!("{} for the whole node", limit.reason())))
+            Err(FetchError::Timeout(_)) if self.deadline < own_end => Err(Miss::Ours),
+            Err(error) => Err(self.miss(&error)),
+        }
+    }
+
+    fn miss(&self, error: &FetchError) -> Miss {
+        match error {
+            FetchError::Exhausted(_) => Miss::Ours,
+            // Whether the request or the whole node had its time first depends on how fast the answers before were:
+            // both read the same.
+            FetchError::Timeout(_) => {
+                let limit = self.settings.timeout.min(self.settings.node_timeout);
+                Miss::Silent(FetchError::Timeout(limit).reason())
             }
-            Err(error @ FetchError::TooLarge(_)) => Err(Miss::Answered(error.reason())),
-            Err(error) => Err(Miss::Silent(reason::bounded(error.reason()))),
+            FetchError::TooLarge(_) => Miss::Answered(error.reason()),
+            error => Miss::Silent(reason::bounded(error.reason())),
         }
     }
 }
@@ -201,7 +210,7 @@ impl NodePoll<'_> {
 impl End {
     fn agent_down(miss: Miss) -> End {
         End::Known(match miss {
-            Miss::OutOfTime => Observation::NotPolled,
+            Miss::Ours => Observation::NotPolled,
             Miss::Silent(reason) | Miss::Answered(reason) | Miss::NotFound(reason) => {
                 Observation::AgentDown { reason }
             }
@@ -210,7 +219,7 @@ impl End {
 
     fn node_down(miss: Miss, agent: &AgentInfo) -> End {
         End::Known(match miss {
-            Miss::OutOfTime => Observation::NotPolled,
+            Miss::Ours => Observation::NotPolled,
             Miss::Silent(reason) | Miss::Answered(reason) | Miss::NotFound(reason) => {
                 Observation::NodeDown { reason, agent: Some(agent.clone()) }
             }
@@ -226,4 +235,30 @@ fn not_spoken(asked: &[AgentApi]) -> Observation {
         _ => "HTTP 404 from info/agent and info/node",
     };
     Observation::AgentDown { reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use replicante_outbound::AddressPolicy;
+
+    use super::*;
+
+    #[test]
+    fn a_lack_of_our_own_does_not_call_the_node_down() {
+        let (outbound, settings) = (Outbound::new(AddressPolicy::local()), AgentSettings::default());
+        let target = Target { node_id: "n", address: "http://a", was_down: false, last_api: None };
+        let now = Instant::now();
+        let poll = NodePoll {
+            outbound: &outbound,
+            target: &target,
+            cluster_id: "c",
+            settings: &settings,
+            node_end: now,
+            deadline: now,
+        };
+        let end = End::agent_down(poll.miss(&FetchError::Exhausted("too many open files")));
+        assert!(matches!(end, End::Known(Observation::NotPolled)));
+        let end = End::agent_down(poll.miss(&FetchError::ConnectionRefused));
+        assert!(matches!(end, End::Known(Observation::AgentDown { .. })));
+    }
 }

@@ -36,7 +36,7 @@ struct ErrorBody<'a> {
 pub fn of_answer(endpoint: &str, status: u16, body: &[u8]) -> String {
     let said = match read_object::<ErrorBody<'_>>(body) {
         Ok(error) => of_error(&error),
-        Err(Malformed::Shape) => {
+        Err(Malformed::Shape | Malformed::TooManyShards) => {
             read::<Piece<'_>>(body).map(|piece| stable(&piece.text())).unwrap_or_default()
         }
         Err(Malformed::NotJson) => plain(body),

@@ -2,52 +2,122 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::fmt;
 
 use replicante_model::observation::{Role, ShardReport};
-use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::liberal::{Malformed, Piece, read_object};
+use crate::liberal::{Entries, EntriesOf, Malformed, Piece, read_into};
 
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(borrow)]
-    shards: Vec<Shard<'a>>,
+/// The most shards that one node may list, four times what large stores have. What is parsed of a shard is larger
+/// than its shortest text, so the bound on the body is none on memory.
+pub const MAX_SHARDS: usize = 200_000;
+
+/// The shards of an answer, taken in one by one as they are read.
+#[derive(Default)]
+struct Shards<'a> {
+    /// What stands for every id, see `quirks.rs`.
+    rename: Option<&'a str>,
+    /// Whether there is a list at all.
+    listed: bool,
+    /// How many were listed.
+    count: usize,
+    found: BTreeMap<String, ShardReport>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default)]
 struct Shard<'a> {
-    #[serde(borrow, default)]
     id: Piece<'a>,
-    #[serde(borrow, default)]
     shard_id: Piece<'a>,
-    #[serde(borrow, default)]
     role: Piece<'a>,
-    #[serde(borrow, default)]
     commit_offset: Piece<'a>,
-    #[serde(borrow, default)]
     lag: Piece<'a>,
 }
 
 /// Reads `{"shards": [{"id" or "shard_id": ..., "role": ..., "commit_offset": ..., "lag": ...}]}`.
 ///
-/// A shard without an id is left out. Of a shard that is named twice, the report with the leading role counts
-/// (primary, secondary, recovering, others by name), and the first of those: the order in which an agent happens
-/// to list them makes no change. An id that `rename` answers for is replaced, see `quirks.rs`.
+/// A shard without an id, or that is no object, is left out. Of a shard that is named twice, the report with the
+/// leading role counts (primary, secondary, recovering, others by name), and the first of those: the order in which
+/// an agent happens to list them makes no change. An id that `rename` answers for is replaced, see `quirks.rs`.
 ///
 /// # Errors
-/// When the body is no JSON or has no list of shards.
+/// When the body is no JSON, has no list of shards, or one of more than [`MAX_SHARDS`].
 pub(crate) fn parse(body: &[u8], rename: Option<&str>) -> Result<BTreeMap<String, ShardReport>, Malformed> {
-    let answer: Answer<'_> = read_object(body)?;
-    let mut shards = BTreeMap::new();
-    for shard in answer.shards {
-        let Some(id) = shard.id.some_text().or_else(|| shard.shard_id.some_text()) else { continue };
-        let id = rename.map_or(id, str::to_owned);
+    let mut shards = Shards { rename, ..Shards::default() };
+    let read = read_into(body, EntriesOf(&mut shards)).map(drop);
+    if shards.count > MAX_SHARDS {
+        return Err(Malformed::TooManyShards);
+    }
+    read?;
+    if shards.listed { Ok(shards.found) } else { Err(Malformed::Shape) }
+}
+
+impl<'de> Entries<'de> for &mut Shards<'_> {
+    fn entry<A: MapAccess<'de>>(&mut self, name: &str, object: &mut A) -> Result<(), A::Error> {
+        if name == "shards" { object.next_value_seed(List(self)) } else { ignore(object) }
+    }
+}
+
+/// Reads a list of shards; anything else is an error.
+struct List<'s, 'a>(&'s mut Shards<'a>);
+
+impl<'de> DeserializeSeed<'de> for List<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for List<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of shards")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        self.0.listed = true;
+        while let Some(shard) = list.next_element_seed(EntriesOf(Shard::default()))? {
+            self.0.count += 1;
+            if self.0.count > MAX_SHARDS {
+                return Err(A::Error::custom(Malformed::TooManyShards));
+            }
+            self.0.add(&shard);
+        }
+        Ok(())
+    }
+}
+
+impl<'de> Entries<'de> for Shard<'de> {
+    fn entry<A: MapAccess<'de>>(&mut self, name: &str, object: &mut A) -> Result<(), A::Error> {
+        let place = match name {
+            "id" => &mut self.id,
+            "shard_id" => &mut self.shard_id,
+            "role" => &mut self.role,
+            "commit_offset" => &mut self.commit_offset,
+            "lag" => &mut self.lag,
+            _ => return ignore(object),
+        };
+        *place = object.next_value()?;
+        Ok(())
+    }
+}
+
+fn ignore<'de, A: MapAccess<'de>>(object: &mut A) -> Result<(), A::Error> {
+    object.next_value::<IgnoredAny>().map(drop)
+}
+
+impl Shards<'_> {
+    fn add(&mut self, shard: &Shard<'_>) {
+        let Some(id) = shard.id.some_text().or_else(|| shard.shard_id.some_text()) else { return };
+        let id = self.rename.map_or(id, str::to_owned);
         let report = ShardReport {
             role: role(&shard.role),
             commit_offset: shard.commit_offset.offset(),
             lag: shard.lag.offset(),
         };
-        match shards.entry(id) {
+        match self.found.entry(id) {
             Entry::Vacant(place) => {
                 place.insert(report);
             }
@@ -58,7 +128,6 @@ pub(crate) fn parse(body: &[u8], rename: Option<&str>) -> Result<BTreeMap<String
             }
         }
     }
-    Ok(shards)
 }
 
 /// A role in any case, as text or as `{"unknown": "<text>"}` (version 1) and `{"Other": "<text>"}` (version 2).
@@ -126,7 +195,24 @@ mod tests {
     }
 
     #[test]
+    fn a_shard_that_is_no_object_is_left_out() {
+        let found = roles(r#"["x",7,-7,1.5,null,true,[{"id":"b"}],{"id":"a","role":"primary","id":"a"}]"#);
+        assert_eq!(found, [("a".to_owned(), Role::Primary)]);
+    }
+
+    #[test]
+    fn more_shards_than_the_bound_are_malformed_whatever_they_say() {
+        let answer = |count: usize| format!("{{\"shards\":[{{}}{}]}}", ",{}".repeat(count - 1));
+        assert_eq!(parse(answer(MAX_SHARDS).as_bytes(), None), Ok(BTreeMap::new()));
+        let error = parse(answer(MAX_SHARDS + 1).as_bytes(), None).unwrap_err();
+        assert_eq!(error.to_string(), "more than 200000 shards");
+    }
+
+    #[test]
     fn an_answer_without_a_list_is_malformed() {
+        for other in [r#"{"shards":null}"#, r#"{"shards":"x"}"#, r#"{"shards":{"a":1}}"#] {
+            assert_eq!(parse(other.as_bytes(), None), Err(Malformed::Shape), "{other}");
+        }
         assert_eq!(parse(b"{}", None), Err(Malformed::Shape));
         assert_eq!(parse(b"[1, 2]", None), Err(Malformed::Shape));
         assert_eq!(parse(b"<html>", None), Err(Malformed::NotJson));

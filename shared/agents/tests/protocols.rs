@@ -73,6 +73,6 @@ async fn a_protocol_that_is_set_is_the_only_one_asked() {
     );
     let server = answering([V1_AGENT, V1_STORE, V1_SHARDS]).await;
     let found = poll_known(&server.url(""), &pinned(AgentApi::V2), false, V1).await;
-    assert_eq!(node_down(found).0, "HTTP 404 from info/node");
-    assert_eq!(asked(&server), ["info/node", "actions/queue"]);
+    assert_eq!(agent_down(found), "HTTP 404 from info/node");
+    assert_eq!(asked(&server), ["info/node"]);
 }

@@ -253,7 +253,24 @@ async fn the_whole_node_has_a_limit() {
     let settings = AgentSettings { node_timeout, ..AgentSettings::default() };
     let server = answering([V1_AGENT, ("info/datastore", || Reply::Hang)]).await;
     let (reason, _) = node_down(poll(&server.url(""), &settings).await);
-    assert_eq!(reason, "timeout after 200 ms for the whole node");
+    assert_eq!(reason, "timeout after 200 ms");
     let server = answering([("info/agent", (|| Reply::Hang) as fn() -> Reply)]).await;
-    assert_eq!(agent_down(poll(&server.url(""), &settings).await), "timeout after 200 ms for the whole node");
+    assert_eq!(agent_down(poll(&server.url(""), &settings).await), "timeout after 200 ms");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hung_store_gives_one_reason_whichever_limit_ends_its_poll() {
+    async fn reason(agent: fn() -> Reply) -> String {
+        let settings = AgentSettings { node_timeout: SHORT * 3 / 2, ..soon() };
+        let server = answering([("info/agent", agent), ("info/datastore", || Reply::Hang)]).await;
+        node_down(poll(&server.url(""), &settings).await).0
+    }
+    let agent = || Reply::json(200, r#"{"version":{"number":"0.6.0"}}"#);
+    let slow = || {
+        // In the middle of the request's time: the node's ends before that of the next request.
+        std::thread::sleep(SHORT * 2 / 3);
+        Reply::json(200, r#"{"version":{"number":"0.6.0"}}"#)
+    };
+    assert_eq!(reason(agent).await, "timeout after 300 ms");
+    assert_eq!(reason(slow).await, "timeout after 300 ms");
 }

@@ -51,7 +51,7 @@ pub struct KnownCluster {
 pub struct Failing {
     /// Since when.
     pub since: Timestamp,
-    /// Why, the first time.
+    /// Why, the last time.
     pub reason: String,
 }
 
@@ -92,11 +92,14 @@ pub struct Run {
     pub more: bool,
 }
 
-/// What a run of a failed source commits: the first failure of a row is a change, those after it are none.
+/// What a run of a failed source commits: the first failure of a row is a change. Those after it are none; what is
+/// stored and shown is the reason of the last.
 pub fn failed(old: &DiscoveryState, reason: &str, now: Timestamp) -> Run {
     let mut state = old.clone();
     let mut changes = Vec::new();
-    if state.failing.is_none() {
+    if let Some(failing) = &mut state.failing {
+        failing.reason = reason.into();
+    } else {
         state.failing = Some(Failing { since: now, reason: reason.into() });
         changes.push(Change::DiscoveryFailed { reason: reason.into() });
     }
@@ -172,11 +175,11 @@ pub fn answered(
     }
 
     // A cluster whose record was set aside is reported, if badly: its last good record stands.
-    let set_aside = |id: &str| answer.rejected.iter().any(|rejected| rejected.record == id);
+    let set_aside: BTreeSet<&str> = answer.rejected.iter().map(|rejected| &*rejected.record).collect();
     let missing: Vec<String> = state
         .clusters
         .keys()
-        .filter(|id| !answer.clusters.contains_key(*id) && !set_aside(id))
+        .filter(|id| !answer.clusters.contains_key(*id) && !set_aside.contains(id.as_str()))
         .cloned()
         .collect();
     for id in missing {
@@ -296,6 +299,16 @@ mod tests {
         }
     }
 
+    fn known(id: &str) -> KnownCluster {
+        KnownCluster {
+            record: record(id, "http://a"),
+            missing_since: None,
+            missing_answers: 0,
+            generation: 0,
+            owner: None,
+        }
+    }
+
     fn answer(ids: &[&str]) -> SourceAnswer {
         SourceAnswer {
             clusters: ids.iter().map(|id| ((*id).to_string(), record(id, "http://a"))).collect(),
@@ -352,13 +365,33 @@ mod tests {
     }
 
     #[test]
+    fn as_many_missing_clusters_as_bad_records_are_compared_in_no_time() {
+        let ids: Vec<String> = (0..40_000).map(|n| format!("c{n:05}")).collect();
+        let cluster =
+            |id: &String| (id.clone(), KnownCluster { missing_since: Some(Timestamp(1)), ..known(id) });
+        let clusters = ids.iter().map(cluster).collect();
+        let old = DiscoveryState { clusters, settings: settings(), ..DiscoveryState::default() };
+        let rejected = |id: &String| RejectedRecord { record: format!("{id}x"), reason: "no nodes".into() };
+        let bad = SourceAnswer { rejected: ids.iter().map(rejected).collect(), ..SourceAnswer::default() };
+        let started = std::time::Instant::now();
+        let next = run(&old, &bad, 2);
+        assert!(next.state.clusters.values().all(|known| known.missing_answers == 1));
+        // Some 100 ms; comparing each with each takes a minute.
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    }
+
+    #[test]
     fn a_failed_run_changes_nothing_but_that_it_failed_the_first_of_a_row() {
         let first = run(&DiscoveryState::default(), &answer(&["a"]), 1);
         let down = failed(&first.state, "connection refused", Timestamp(2));
         assert_eq!(names(&down), ["discovery.failed"]);
         assert_eq!(down.state.clusters, first.state.clusters);
-        let still = failed(&down.state, "status 500", Timestamp(3));
-        assert!(!still.store && still.changes.is_empty());
+        let same = failed(&down.state, "connection refused", Timestamp(3));
+        assert!(!same.store && same.changes.is_empty());
+        let still = failed(&same.state, "status 500", Timestamp(3));
+        let expected = Failing { since: Timestamp(2), reason: "status 500".into() };
+        assert_eq!(still.state.failing, Some(expected), "what is shown is the present reason");
+        assert!(still.store && still.changes.is_empty());
         let up = run(&still.state, &answer(&["a"]), 4);
         assert_eq!(up.changes, [Change::DiscoveryRecovered { failed_since: Some(Timestamp(2)) }]);
     }
@@ -367,7 +400,7 @@ mod tests {
     fn records_set_aside_are_reported_when_that_changes() {
         let mut bad = answer(&["a"]);
         bad.rejected
-            .push(RejectedRecord { record: "clusters[1]".into(), reason: "it has no cluster_id".into() });
+            .push(RejectedRecord { record: "(no cluster_id)".into(), reason: "it has no cluster_id".into() });
         bad.repeated.push("a".into());
         let first = run(&DiscoveryState::default(), &bad, 1);
         assert_eq!(names(&first), ["discovery.record_rejected", "discovery.record_rejected"]);

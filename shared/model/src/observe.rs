@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::health::health;
-use crate::observation::{NodeReport, Observation};
+use crate::observation::{MAX_REASON, NodeReport, Observation, cut};
 use crate::primaries::{Heard, judge};
 use crate::record::{AgentSettings, ClusterIdCheck, DiscoveredCluster, NodeId};
 use crate::time::Timestamp;
@@ -84,9 +84,8 @@ fn observe_node(
         }
         Observation::Up(report) if is_foreign(report, input) => {
             *counters = NodeCounters::default();
-            node.agent = Some(report.agent.clone());
-            node.status =
-                NodeStatus::Conflict { reason: format!("answers for cluster {}", report.cluster_id) };
+            let reason = format!("answers for cluster {}", report.cluster_id);
+            node.status = NodeStatus::Conflict { reason: cut(&reason, MAX_REASON).into() };
             Heard::Nothing
         }
         Observation::Up(report) => {

@@ -25,7 +25,7 @@ pub struct ClusterRecord {
 /// A record that was set aside: it is reported, the others of its answer count.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RejectedRecord {
-    /// What names the record best: its cluster id, cut to 160 characters, or its place (`clusters[3]`).
+    /// What names the record best: its cluster id, cut to 160 characters, or `(no cluster_id)` for all that have none.
     pub record: String,
     /// Why it was refused: short, stable text.
     pub reason: String,

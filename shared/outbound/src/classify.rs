@@ -40,6 +40,7 @@ fn of_cause(cause: &(dyn Error + 'static), text: &str) -> Option<FetchError> {
     if let Some(error) = cause.downcast_ref::<ResolveError>() {
         return Some(match error {
             ResolveError::Refused(refused) => FetchError::AddressRefused(*refused),
+            ResolveError::Failed(Some(error)) if lacks_descriptors(error) => OUT_OF_DESCRIPTORS,
             ResolveError::Failed(_) => FetchError::Dns,
         });
     }
@@ -49,8 +50,19 @@ fn of_cause(cause: &(dyn Error + 'static), text: &str) -> Option<FetchError> {
     of_text(text)
 }
 
+const OUT_OF_DESCRIPTORS: FetchError = FetchError::Exhausted("too many open files");
+
+/// `ENFILE` and `EMFILE`: no descriptor is left, of the system's or of the process's. The standard library has no
+/// kind for them.
+fn lacks_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24))
+}
+
 fn of_io(error: &io::Error) -> Option<FetchError> {
     use io::ErrorKind as Kind;
+    if lacks_descriptors(error) {
+        return Some(OUT_OF_DESCRIPTORS);
+    }
     match error.kind() {
         Kind::ConnectionRefused => Some(FetchError::ConnectionRefused),
         Kind::ConnectionReset
@@ -105,5 +117,22 @@ fn of_certificate(text: &str) -> TlsFailure {
         TlsFailure::OtherName
     } else {
         TlsFailure::InvalidCertificate
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_of_descriptors_is_our_own() {
+        for code in [23, 24] {
+            let error = || io::Error::from_raw_os_error(code);
+            let expected = Some(FetchError::Exhausted("too many open files"));
+            assert_eq!(of_cause(&error(), ""), expected);
+            assert_eq!(of_cause(&ResolveError::Failed(Some(error())), ""), expected);
+        }
+        let other = io::Error::from_raw_os_error(2);
+        assert_eq!(of_cause(&ResolveError::Failed(Some(other)), ""), Some(FetchError::Dns));
     }
 }

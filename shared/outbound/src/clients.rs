@@ -12,8 +12,9 @@ use crate::error::FetchError;
 use crate::reference::Reference;
 use crate::resolve::Resolver;
 
-/// How long a connection is kept without a request.
-const POOL_IDLE: Duration = Duration::from_secs(15);
+/// How long a connection is kept without a request: for the next request to the same node within its poll. Refreshes
+/// are much further apart, so that longer would only pile up open sockets; a function has 1,024 descriptors.
+const POOL_IDLE: Duration = Duration::from_secs(1);
 /// How long TLS material counts as read: a rotated certificate is picked up within this time.
 const MATERIAL_AGE: Duration = Duration::from_secs(300);
 /// The most pools that are kept. One a TLS setting in use, so a handful; beyond it the oldest goes.

@@ -42,6 +42,9 @@ pub enum FetchError {
     /// What came back is no HTTP.
     #[error("answer is not HTTP")]
     NotHttp,
+    /// This process lacks what a connection needs. That says nothing of the other side.
+    #[error("no connection could be opened: {0}")]
+    Exhausted(&'static str),
     /// The request could not be made: a URL that is none, a bad header. Nothing was sent.
     #[error("{0}")]
     BadRequest(String),
@@ -135,6 +138,10 @@ mod tests {
                 "address is link-local, which is not allowed",
             ),
             (FetchError::Tls(TlsFailure::UnknownAuthority), "TLS: certificate from an unknown authority"),
+            (
+                FetchError::Exhausted("too many open files"),
+                "no connection could be opened: too many open files",
+            ),
             (FetchError::Other { detail: "10.0.0.1:80 exploded".into() }, "request failed"),
         ] {
             assert_eq!(error.reason(), reason);

@@ -8,7 +8,7 @@
 //! - what failed is a [`FetchError`] with a short, stable [`reason`](FetchError::reason).
 //!
 //! [`Outbound`] is made once a process and shared: it keeps one pool of connections for each TLS setting, so
-//! that a warm function reuses connections.
+//! that requests one soon after the other to the same address share a connection.
 //!
 //! ```no_run
 //! # use std::time::Duration;

@@ -51,6 +51,23 @@ async fn requests_one_after_the_other_share_a_connection() {
 }
 
 #[tokio::test]
+async fn a_connection_is_not_kept_from_one_refresh_to_the_next() {
+    let server = Server::start(|_| Reply::json(200, "{}")).await;
+    let outbound = local();
+    outbound.fetch(&Request::get(&server.url("/"))).await.unwrap();
+    assert_eq!(server.open(), 1);
+    for _ in 0..100 {
+        if server.open() == 0 {
+            break;
+        }
+        tokio::time::sleep(SHORT).await;
+    }
+    assert_eq!(server.open(), 0, "the socket is closed without another request");
+    outbound.fetch(&Request::get(&server.url("/"))).await.unwrap();
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed() {
     let target = Server::start(|_| Reply::json(200, "{}")).await;
     let location = format!("location: {}\r\n", target.url("/"));

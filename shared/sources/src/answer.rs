@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
 
+use replicante_model::observation::{MAX_REASON, cut};
 use replicante_model::record::{ClusterRecord, RejectedRecord, SourceAnswer};
 use replicante_objects::Limits;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess};
@@ -13,7 +14,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use crate::error::Failure;
 use crate::lenient::{Lenient, Read};
 use crate::node::{add_node, first};
-use crate::record::{Accepted, RawRecord, RecordSeed};
+use crate::record::{Accepted, NAMELESS, RawRecord, RecordSeed};
 
 /// The longest cursor, in bytes. Cursors are kept, to find one that comes again.
 const MAX_CURSOR: usize = 4096;
@@ -25,6 +26,8 @@ pub(crate) struct Collector {
     records: u64,
     clusters: BTreeMap<String, ClusterRecord>,
     rejected: BTreeSet<RejectedRecord>,
+    /// Why records without an id were set aside, and how many were for each reason.
+    nameless: BTreeMap<String, u64>,
     repeated: BTreeSet<String>,
     /// The limit that stopped the parser.
     stopped: Option<Failure>,
@@ -40,6 +43,7 @@ impl Collector {
             records: 0,
             clusters: BTreeMap::new(),
             rejected: BTreeSet::new(),
+            nameless: BTreeMap::new(),
             repeated: BTreeSet::new(),
             stopped: None,
         }
@@ -87,9 +91,12 @@ impl Collector {
     }
 
     fn add(&mut self, record: RawRecord) -> Result<(), Failure> {
-        let index = self.records - 1;
-        let Accepted { record, mut ambiguous } = match record.check(|| format!("clusters[{index}]")) {
+        let Accepted { record, mut ambiguous } = match record.check() {
             Ok(accepted) => accepted,
+            Err(rejected) if rejected.record == NAMELESS => {
+                *self.nameless.entry(rejected.reason).or_default() += 1;
+                return Ok(());
+            }
             Err(rejected) => {
                 self.rejected.insert(rejected);
                 return Ok(());
@@ -102,7 +109,11 @@ impl Collector {
             }
             Entry::Occupied(mut known) => {
                 let known = known.get_mut();
-                known.display_name = known.display_name.take().or(record.display_name);
+                // Of two names the one that sorts first, whichever came first.
+                known.display_name = match (known.display_name.take(), record.display_name) {
+                    (Some(one), Some(other)) => Some(one.min(other)),
+                    (one, other) => one.or(other),
+                };
                 for (node, address) in record.nodes {
                     if !add_node(&mut known.nodes, node.clone(), address) {
                         ambiguous = first(ambiguous, node);
@@ -127,13 +138,25 @@ impl Collector {
     }
 
     /// The answer of all pages.
-    pub fn finish(self) -> SourceAnswer {
+    pub fn finish(mut self) -> SourceAnswer {
+        self.rejected.extend(nameless(&self.nameless));
         SourceAnswer {
             clusters: self.clusters,
             rejected: self.rejected.into_iter().collect(),
             repeated: self.repeated.into_iter().collect(),
         }
     }
+}
+
+/// All records without an id as one, so that neither their order nor their place makes a change.
+fn nameless(reasons: &BTreeMap<String, u64>) -> Option<RejectedRecord> {
+    let text = |(reason, count): (&String, &u64)| match count {
+        1 => reason.clone(),
+        count => format!("{count} records: {reason}"),
+    };
+    let reason = reasons.iter().map(text).collect::<Vec<_>>().join("; ");
+    let reason = cut(&reason, MAX_REASON).to_owned();
+    (!reasons.is_empty()).then(|| RejectedRecord { record: NAMELESS.into(), reason })
 }
 
 /// What a page says beside its records.

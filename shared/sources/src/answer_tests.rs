@@ -72,12 +72,12 @@ fn a_display_name_is_kept_cut_or_absent() {
 fn one_bad_record_is_set_aside_with_its_reason_and_the_rest_stands() {
     let node = |node: Value| reason(json!({ "cluster_id": "a", "nodes": ["http://ok", node] }));
     for (shown, expected) in [
-        (reason(json!({ "nodes": [] })), "clusters[0]: no cluster_id"),
-        (reason(json!({ "cluster_id": null, "nodes": [] })), "clusters[0]: no cluster_id"),
-        (reason(json!({ "cluster_id": " ", "nodes": [] })), "clusters[0]: the cluster id is empty"),
+        (reason(json!({ "nodes": [] })), "(no cluster_id): no cluster_id"),
+        (reason(json!({ "cluster_id": null, "nodes": [] })), "(no cluster_id): no cluster_id"),
+        (reason(json!({ "cluster_id": " ", "nodes": [] })), "(no cluster_id): the cluster id is empty"),
         (
             reason(json!({ "cluster_id": 5, "nodes": [] })),
-            "clusters[0]: cluster_id is a number: expected text",
+            "(no cluster_id): cluster_id is a number: expected text",
         ),
         (reason(json!({ "cluster_id": "a" })), "a: no nodes"),
         (reason(json!({ "cluster_id": "a", "nodes": null })), "a: no nodes"),
@@ -86,9 +86,9 @@ fn one_bad_record_is_set_aside_with_its_reason_and_the_rest_stands() {
             reason(json!({ "cluster_id": "a", "display_name": [1], "nodes": [] })),
             "a: display_name is a list: expected text",
         ),
-        (reason(json!("http://a")), "clusters[0]: the record is text: expected an object"),
-        (reason(json!([[], {}])), "clusters[0]: the record is a list: expected an object"),
-        (reason(json!(null)), "clusters[0]: the record is null: expected an object"),
+        (reason(json!("http://a")), "(no cluster_id): the record is text: expected an object"),
+        (reason(json!([[], {}])), "(no cluster_id): the record is a list: expected an object"),
+        (reason(json!(null)), "(no cluster_id): the record is null: expected an object"),
         (node(json!(true)), "a: a node is true or false: expected a URL or an object"),
         (node(json!({ "node_id": "x" })), "a: no agent_address"),
         (
@@ -124,6 +124,25 @@ fn one_bad_record_is_set_aside_with_its_reason_and_the_rest_stands() {
             "x".repeat(160)
         )
     );
+}
+
+#[test]
+fn records_without_an_id_are_one_whatever_their_place() {
+    let good = json!({ "cluster_id": "good", "nodes": [] });
+    let found = answer(json!([{ "nodes": [] }, good, "x", {}]));
+    let reason = "2 records: no cluster_id; the record is text: expected an object";
+    assert_eq!(found.rejected, [RejectedRecord { record: "(no cluster_id)".into(), reason: reason.into() }]);
+    assert_eq!(found, answer(json!([{}, "x", { "nodes": [] }, good])));
+}
+
+#[test]
+fn of_two_display_names_the_one_that_sorts_first_counts() {
+    let named = |name: Option<&str>| json!({ "cluster_id": "a", "display_name": name, "nodes": [] });
+    let name = |names: [Option<&str>; 3]| {
+        answer(names.map(named).into_iter().collect()).clusters["a"].display_name.clone()
+    };
+    assert_eq!(name([Some("y"), Some("x"), None]).as_deref(), Some("x"));
+    assert_eq!(name([None, Some("x"), Some("y")]).as_deref(), Some("x"));
 }
 
 #[test]
@@ -174,7 +193,7 @@ fn what_was_set_aside_is_ordered_and_each_once() {
     let bad = |id: &str| json!({ "cluster_id": id, "nodes": [1] });
     let answer = answer(json!([bad("b"), bad("a"), bad("b"), 5]));
     let records: Vec<&str> = answer.rejected.iter().map(|rejected| rejected.record.as_str()).collect();
-    assert_eq!(records, ["a", "b", "clusters[3]"]);
+    assert_eq!(records, ["(no cluster_id)", "a", "b"]);
 }
 
 #[test]
@@ -327,16 +346,19 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_an_answer_makes_no_difference_to_its_nodes(
-        records in proptest::collection::vec(("[ab]", proptest::collection::vec(("[ab]", "[ab]"), 0..3)), 0..6)
+    fn the_order_of_an_answer_makes_no_difference(
+        records in proptest::collection::vec(
+            ("[ab]?", "[xy]?", proptest::collection::vec(("[ab]", "[ab]"), 0..3)),
+            0..6,
+        )
     ) {
-        let record = |(id, nodes): &(String, Vec<(String, String)>)| {
+        let record = |(id, name, nodes): &(String, String, Vec<(String, String)>)| {
             let node = |(id, host): &(String, String)| json!({ "node_id": id, "agent_address": format!("http://{host}") });
-            json!({ "cluster_id": id, "nodes": nodes.iter().map(node).collect::<Vec<_>>() })
+            json!({ "cluster_id": id, "display_name": name, "nodes": nodes.iter().map(node).collect::<Vec<_>>() })
         };
         let forth: Value = records.iter().map(record).collect();
         let back: Value = records.iter().rev().map(record).collect();
-        prop_assert_eq!(answer(forth).clusters, answer(back).clusters);
+        prop_assert_eq!(answer(forth), answer(back));
     }
 }
 

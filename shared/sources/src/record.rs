@@ -1,7 +1,8 @@
 //! One record of an answer, read leniently: whatever it holds, it is either a cluster or the reason why not.
 //!
 //! Nothing here fails but malformed text and too many nodes. The record is read in one pass and never kept as a tree:
-//! a hostile answer costs no more memory than its bytes.
+//! what is not used is skipped. What is kept of a node is a few times larger than its shortest text, which the limits
+//! on nodes bound.
 
 use replicante_model::name::check_id;
 use replicante_model::observation::{MAX_REASON, MAX_TEXT, cut};
@@ -13,6 +14,8 @@ use crate::node::{NodesSeed, RawNodes};
 
 /// How much of an id names a rejected record, in characters.
 const MAX_SHOWN_ID: usize = 160;
+/// What names a record without an id: the same for all of them, wherever they stand in the answer.
+pub(crate) const NAMELESS: &str = "(no cluster_id)";
 
 /// A record as it was sent.
 pub(crate) struct RawRecord {
@@ -31,11 +34,11 @@ pub(crate) struct Accepted {
 }
 
 impl RawRecord {
-    /// Checks the record; `place` names it when it has no id.
-    pub fn check(self, place: impl FnOnce() -> String) -> Result<Accepted, RejectedRecord> {
+    /// Checks the record. One without an id is named [`NAMELESS`].
+    pub fn check(self) -> Result<Accepted, RejectedRecord> {
         let name = match &self.cluster_id {
             Text::Given(id) if !id.trim().is_empty() => id.chars().take(MAX_SHOWN_ID).collect(),
-            _ => place(),
+            _ => NAMELESS.into(),
         };
         self.checked().map_err(|reason| RejectedRecord { record: name, reason: short(&reason) })
     }

@@ -208,10 +208,10 @@ pub fn examples() -> Vec<Change> {
         Change::DiscoveryFailed { reason: "status 500".into() },
         Change::DiscoveryRecovered { failed_since: Some(NOW) },
         Change::DiscoveryRecordRejected {
-            record: "clusters[3]".into(),
+            record: "(no cluster_id)".into(),
             reason: "it has no cluster_id".into(),
         },
-        Change::DiscoveryRecordAccepted { record: "clusters[3]".into() },
+        Change::DiscoveryRecordAccepted { record: "(no cluster_id)".into() },
         Change::DiscoveryConflict { cluster: "orders".into(), owner: "other".into() },
         Change::DiscoveryConflictResolved { cluster: "orders".into(), owner: "other".into() },
     ]

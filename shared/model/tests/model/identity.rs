@@ -2,7 +2,7 @@
 //! is not the one that discovery gave, or two display names are reported. And the cluster's display name.
 
 use replicante_model::change::Change;
-use replicante_model::observation::Observation;
+use replicante_model::observation::{MAX_REASON, Observation};
 use replicante_model::record::ClusterIdCheck;
 use replicante_model::view::{Health, IdentityConflict, NodeStatus};
 
@@ -46,6 +46,21 @@ fn an_agent_that_answers_for_another_cluster_id_is_a_conflict_until_it_answers_f
         &heard([("n1", foreign("n1", "billing")), ("n2", up("n2", &[]))]),
         &IdentityConflict::ClusterId { node: "n1".into(), reported: "billing".into() },
     );
+}
+
+#[test]
+fn of_an_agent_that_answers_for_another_cluster_nothing_but_the_short_reason_is_taken_in() {
+    let mut history = History::after(item(&["n1", "n2"]), &both_up());
+    let agent = history.view().nodes["n1"].agent.clone();
+    let mut other = foreign("n1", &"ü".repeat(500));
+    if let Observation::Up(report) = &mut other {
+        report.agent.version.number = "9.9.9".into();
+    }
+    history.refresh(&heard([("n1", other), ("n2", up("n2", &[]))]));
+    let node = &history.view().nodes["n1"];
+    assert_eq!(node.agent, agent);
+    let reason = node.status.reason().unwrap();
+    assert!(reason.starts_with("answers for cluster ü") && reason.len() <= MAX_REASON, "{reason}");
 }
 
 #[test]

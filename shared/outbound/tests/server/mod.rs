@@ -38,6 +38,8 @@ impl Reply {
 #[derive(Default)]
 pub struct Seen {
     pub connections: usize,
+    /// Connections that neither side has closed.
+    pub open: usize,
     /// Method and path, like `GET /x`.
     pub requests: Vec<String>,
     /// Whole heads, and bodies of requests that announce one.
@@ -66,9 +68,16 @@ impl Server {
         let all = Arc::clone(&seen);
         let listening = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                all.lock().unwrap().connections += 1;
+                {
+                    let mut seen = all.lock().unwrap();
+                    seen.connections += 1;
+                    seen.open += 1;
+                }
                 let (seen, reply) = (Arc::clone(&all), Arc::clone(&reply));
-                tokio::spawn(async move { serve(stream, &seen, &*reply).await });
+                tokio::spawn(async move {
+                    serve(stream, &seen, &*reply).await;
+                    seen.lock().unwrap().open -= 1;
+                });
             }
         });
         Server { address, seen, listening }
@@ -84,6 +93,10 @@ impl Server {
 
     pub fn texts(&self) -> Vec<String> {
         self.seen.lock().unwrap().texts.clone()
+    }
+
+    pub fn open(&self) -> usize {
+        self.seen.lock().unwrap().open
     }
 
     pub fn connections(&self) -> usize {
