@@ -23,6 +23,9 @@ use tokio::task::JoinSet;
 use crate::archive::{Archive, ArchivedStream};
 use crate::error::LocalError;
 
+/// After a connection could not be accepted: some other must end first.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
 /// DynamoDB, SQS and Kinesis in this process. They end when this is dropped.
 pub struct Services {
     /// Where they listen.
@@ -107,8 +110,11 @@ where
 {
     let mut connections = JoinSet::new();
     loop {
-        // A connection that can't be accepted (too many open files) is tried again by its client.
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, _)) = listener.accept().await else {
+            // Too many open files, mostly. The connection stays in line: without a pause this would only spin.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
         let _ = stream.set_nodelay(true);
         let service = service.clone();
         connections.spawn(async move {
