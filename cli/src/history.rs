@@ -44,6 +44,13 @@ impl History {
         Ok(History { shards, order: Order::default(), pause: PAUSE })
     }
 
+    /// Joins each record at the first of its events that is read, whatever was before it.
+    #[must_use]
+    pub fn joining(mut self) -> Self {
+        self.order = Order::joining();
+        self
+    }
+
     /// Sets the pause between two looks at the end of the stream: shorter where the services are in this process.
     #[must_use]
     pub fn pausing(mut self, pause: Duration) -> Self {

@@ -1,9 +1,10 @@
 //! The order of events: each change once, in its record's order, whatever copies and detours the stream holds.
 //!
-//! The model's `Reader` judges; what it tells to wait for is kept here until what comes before it arrives. A reader
-//! that starts late never gets that: [`Order::settle`] then shows what is there, and says so.
+//! The model's `Reader` judges; what it tells to wait for is kept here until what comes before it arrives. Whoever
+//! must have every event of a record waits for its first one too. Whoever shows what there is joins each record at
+//! the first event that is read ([`Order::joining`]): a stream that was trimmed never gives what was before.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use replicante_model::event::Event;
 use replicante_model::reader::{Position, Reader, Verdict};
@@ -71,14 +72,28 @@ impl Oddity {
 pub struct Order {
     reader: Reader,
     waiting: HashMap<String, BTreeMap<Position, Seen>>,
-    /// Records that were shown without what came before, and up to where.
-    joined: HashMap<String, Position>,
+    /// Whether records are joined at the first event that is read.
+    joins: bool,
+    joined: HashMap<String, Joined>,
     oddities: Vec<Oddity>,
     /// Copies that were dropped.
     pub copies: u64,
 }
 
+/// A record that was joined where it was not at its beginning.
+#[derive(Debug)]
+struct Joined {
+    at: Position,
+    /// Events of before `at` that were read after it: they had been published again.
+    earlier: BTreeSet<Position>,
+}
+
 impl Order {
+    /// Joins each record at the first of its events that is read.
+    pub fn joining() -> Self {
+        Order { joins: true, ..Order::default() }
+    }
+
     /// Takes an event as the stream gives it; returns those whose turn it is.
     pub fn take(&mut self, key: &str, bytes: Vec<u8>, now: Timestamp) -> Vec<Seen> {
         let unreadable = |problem: String| Oddity::Unreadable { key: key.to_owned(), problem };
@@ -95,42 +110,47 @@ impl Order {
         };
         let key = record.key();
         let seen = Seen { record, event, bytes };
-        if self.joined.get(&key).is_some_and(|joined| at <= *joined) {
-            // Keeps the reader's own count, too.
-            self.reader.judge(&key, &seen.event, now);
-            self.copies += 1;
-            return Vec::new();
-        }
         let before = self.reader.position(&key);
         match self.reader.judge(&key, &seen.event, now) {
             Verdict::Apply => {
                 let mut due = vec![seen];
-                self.joined.remove(&key);
                 due.extend(self.follow(&key, now));
                 due
             }
             Verdict::Copy => {
+                let joined = self.joined.get_mut(&key).filter(|joined| at < joined.at);
+                if joined.is_some_and(|joined| joined.earlier.insert(at)) {
+                    return vec![seen];
+                }
                 self.copies += 1;
                 Vec::new()
             }
             Verdict::Restart { .. } => {
-                let joined = self.joined.remove(&key);
-                let mut due = self.release(&key, joined.unwrap_or(before));
-                let last = due.last().and_then(|seen| position(&seen.event)).or(joined).unwrap_or(before);
-                self.hole(&key, last, at);
-                self.joined.remove(&key);
+                let mut due = self.release(&key, before, Some(at));
+                let last = due.last().and_then(|seen| position(&seen.event)).unwrap_or(before);
+                self.join(&key, last, at);
                 due.push(seen);
+                due.extend(self.follow(&key, now));
                 due
             }
+            Verdict::Wait if self.joins && before == Position::default() => {
+                self.join(&key, before, at);
+                vec![seen]
+            }
             Verdict::Wait => {
-                if let Some(joined) = self.joined.get_mut(&key) {
-                    *joined = at;
-                    return vec![seen];
-                }
                 self.waiting.entry(key).or_default().insert(at, seen);
                 Vec::new()
             }
             Verdict::Unreadable => Vec::new(),
+        }
+    }
+
+    /// Goes on from `at`, where the record was read up to `before`.
+    fn join(&mut self, key: &str, before: Position, at: Position) {
+        self.hole(key, before, at);
+        self.reader.join(key, at);
+        if self.joins && before == Position::default() {
+            self.joined.insert(key.to_owned(), Joined { at, earlier: BTreeSet::new() });
         }
     }
 
@@ -154,8 +174,8 @@ impl Order {
         due
     }
 
-    /// Gives up waiting at the end of the history: returns, record by record, what is there. Events that come
-    /// later for these records follow as they are.
+    /// Gives up waiting at the end of the history: returns, record by record, what is there. What comes later for
+    /// these records goes on from there.
     pub fn settle(&mut self) -> Vec<Seen> {
         let mut keys: Vec<String> = self.waiting.keys().cloned().collect();
         keys.sort_unstable();
@@ -172,19 +192,23 @@ impl Order {
         let mut due = Vec::new();
         for key in keys {
             let at = self.reader.position(key);
-            due.extend(self.release(key, at));
+            due.extend(self.release(key, at, None));
         }
         due
     }
 
-    /// Gives what waits for a record that was applied up to `at`, and tells what is missing before and between.
-    fn release(&mut self, key: &str, mut at: Position) -> Vec<Seen> {
-        let Some(waiting) = self.waiting.remove(key) else { return Vec::new() };
+    /// Gives what waits for a record that was applied up to `at`, as far as it is before `end`, and tells what is
+    /// missing before and between.
+    fn release(&mut self, key: &str, mut at: Position, end: Option<Position>) -> Vec<Seen> {
+        let Some(mut waiting) = self.waiting.remove(key) else { return Vec::new() };
+        if let Some(later) = end.map(|end| waiting.split_off(&end)).filter(|later| !later.is_empty()) {
+            self.waiting.insert(key.to_owned(), later);
+        }
         for next in waiting.keys() {
             self.hole(key, at, *next);
             at = *next;
         }
-        self.joined.insert(key.to_owned(), at);
+        self.reader.join(key, at);
         waiting.into_values().collect()
     }
 
@@ -270,6 +294,28 @@ mod tests {
         assert_eq!(take(&mut order, [6, 7, 8].map(health)), [7, 8], "what comes later follows");
         assert_eq!(take(&mut order, [snapshot(9), health(10)]), [9, 10], "and joins at a snapshot");
         assert!(order.oddities().is_empty());
+    }
+
+    #[test]
+    fn who_joins_in_the_middle_is_given_each_event_as_it_is_read() {
+        let mut order = Order::joining();
+        assert_eq!(take(&mut order, [health(5)]), [5], "not at the end");
+        assert_eq!(order.oddities(), [Oddity::Late { record: "cluster/default/zk-01".into(), first: 5 }]);
+        assert_eq!(take(&mut order, [8, 6, 7, 8].map(health)), [6, 7, 8], "in order from there on");
+        // A publisher's second try: what came first was not the first.
+        assert_eq!(take(&mut order, [4, 5, 4, 6, 9].map(health)), [4, 9]);
+        assert!(order.oddities().is_empty() && order.settle().is_empty());
+        let mut order = Order::joining();
+        assert_eq!(take(&mut order, [1, 3, 2].map(health)), [1, 2, 3], "the beginning is waited for");
+        let mut order = Order::joining();
+        assert_eq!(take(&mut order, [snapshot(5), health(4), health(6)]), [5, 4, 6]);
+    }
+
+    #[test]
+    fn what_waits_beyond_a_snapshot_is_given_once_and_after_it() {
+        let mut order = Order::default();
+        assert_eq!(take(&mut order, [health(1), health(6), snapshot(5), health(6), health(7)]), [1, 5, 6, 7]);
+        assert_eq!(order.copies, 1);
     }
 
     #[test]

@@ -14,9 +14,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use replicante_fleet::{Fleet, FleetConfig, WorldConfig};
 use replicante_local::{Local, LocalConfig, Runner};
+use replicante_model::Kind;
 use replicante_model::name::SPREAD_SHARDS;
-use replicante_model::view::ClusterState;
-use replicante_model::{Kind, RecordName};
 use replicante_tests::History;
 
 const KILLS: usize = 20;
@@ -115,24 +114,10 @@ async fn twenty_kills_in_a_row_leave_a_history_without_gap_or_invention_that_fol
     }
     runner.stop(Duration::from_secs(25)).await;
 
-    let mut history = History::default();
     let stream = replicante_aws::Stream::new(&local.clients, &local.settings.stream);
-    for mut shard in stream.shards(replicante_aws::Start::Oldest).await.unwrap() {
-        loop {
-            let (records, at_end) = shard.next_page().await.unwrap();
-            history.records.extend(records.into_iter().map(|record| (record.key, record.data)));
-            if at_end {
-                break;
-            }
-        }
-    }
-    let checked = history.check().unwrap();
+    let checked = History::read(&stream).await.unwrap().check().unwrap();
     assert!(checked.views.len() >= CLUSTERS, "{} clusters", checked.views.len());
-    for (key, folded) in &checked.views {
-        let record = RecordName::parse_key(key).unwrap();
-        let (_, state) = table.look::<ClusterState>(&record).await.unwrap().unwrap();
-        assert_eq!(state.unwrap().view.as_ref(), Some(folded), "{key}");
-    }
+    checked.compare(&table).await.unwrap();
     let events: usize = checked.events.values().map(Vec::len).sum();
     println!("{events} events of {} records, {} copies", checked.events.len(), checked.copies);
 }

@@ -114,5 +114,5 @@ async fn a_refresh_lasts_as_long_as_its_slowest_agent() {
     system.refresh("c").await;
     let took = system.reports()[0].duration;
     // Three requests of 100 ms a node; one node after the other would be 6 s.
-    assert!(took.as_millis() >= 300 && took.as_millis() < 3000, "{took:?}");
+    assert!(took.as_millis() >= 300 && took.as_millis() < 1000, "{took:?}");
 }

@@ -44,7 +44,7 @@ async fn whatever_a_source_answers_the_last_good_answer_stands() {
         (DiscoveryFault::EndlessCursor, "5 pages"),
         (DiscoveryFault::RepeatedCursor, "cursor"),
         (DiscoveryFault::Huge(40 * 1024 * 1024), "1 MiB"),
-        (DiscoveryFault::Redirect, "30"),
+        (DiscoveryFault::Redirect, "307"),
         (DiscoveryFault::WrongContentType, "content type"),
         (DiscoveryFault::Hang, "timeout"),
     ];

@@ -39,11 +39,12 @@ async fn a_discovery_killed_at_any_point_delivers_every_item() {
     let system = System::start().await.unwrap();
     system.apply_discovery("").await.unwrap();
     let record = RecordName::discovery("default", "fleet");
-    let (mut polls, mut ended_in_a_row) = (1, 0);
+    let (mut polls, mut ended_in_a_row, mut killed_owing) = (1, 0, 0);
     while ended_in_a_row < 5 {
         system.add_cluster(&format!("zk-{polls}"), Kind::Zookeeper, 1).unwrap();
         let ended = System::killed_after(polls, system.discover()).await;
         ended_in_a_row = if ended { ended_in_a_row + 1 } else { 0 };
+        killed_owing += usize::from(system.head(&record).await.unwrap().owed);
         system.expire_lease(&record).await.unwrap();
         assert!(system.discover().await.batch_item_failures.is_empty());
         let cluster = RecordName::cluster("default", format!("zk-{polls}"));
@@ -53,4 +54,6 @@ async fn a_discovery_killed_at_any_point_delivers_every_item() {
     }
     assert!(!system.head(&record).await.unwrap().owed);
     assert!(polls > 12, "only {polls} points");
+    assert!(killed_owing > 0, "no kill fell between commit and delivery");
+    system.check().await.unwrap();
 }

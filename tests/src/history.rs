@@ -2,12 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use replicante_model::Timestamp;
+use replicante_aws::{Start, Stream, Table};
 use replicante_model::change::Change;
 use replicante_model::event::Event;
 use replicante_model::fold::Fold;
+use replicante_model::name::SPREAD_SHARDS;
 use replicante_model::reader::{Reader, Verdict};
-use replicante_model::view::ClusterView;
+use replicante_model::view::{ClusterState, ClusterView};
+use replicante_model::{Kind, Timestamp};
+use replicante_protocol::head::Head;
+
+use crate::system::Failure;
 
 /// All records of a stream, in the order in which they stand in it.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +33,24 @@ pub struct Checked {
 }
 
 impl History {
+    /// The whole stream, from the start.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub async fn read(stream: &Stream) -> Result<Self, Failure> {
+        let mut history = History::default();
+        for mut shard in stream.shards(Start::Oldest).await? {
+            loop {
+                let (records, at_end) = shard.next_page().await?;
+                history.records.extend(records.into_iter().map(|record| (record.key, record.data)));
+                if at_end {
+                    break;
+                }
+            }
+        }
+        Ok(history)
+    }
+
     /// Reads the history as a reader does.
     ///
     /// # Errors
@@ -75,6 +98,49 @@ impl History {
 }
 
 impl Checked {
+    /// Compares with what is stored, while nobody writes. Nothing is lost: each head's last event was read. Nothing is
+    /// invented: no record has events beyond its head, and stored and folded views are the same, in both directions.
+    /// A head that still owes is excused from its last events being read.
+    ///
+    /// # Errors
+    /// Says what is broken.
+    pub async fn compare(&self, table: &Table) -> Result<(), Failure> {
+        let mut unstored: BTreeMap<&String, &Vec<Event>> = self.events.iter().collect();
+        for kind in [Kind::Discovery, Kind::Cluster] {
+            for shard in 0..SPREAD_SHARDS {
+                for head in table.heads(kind, shard).await?.heads {
+                    unstored.remove(&head.record.key());
+                    self.compare_one(table, &head).await?;
+                }
+            }
+        }
+        match unstored.first_key_value() {
+            None => Ok(()),
+            Some((key, _)) => Err(format!("{key}: the stream has events of it, and there is no head").into()),
+        }
+    }
+
+    async fn compare_one(&self, table: &Table, head: &Head) -> Result<(), Failure> {
+        let key = head.record.key();
+        let last = self.events.get(&key).and_then(|events| events.last()?.position());
+        let read = last.unwrap_or((head.epoch, 0));
+        let (least, most) =
+            if head.owed { (head.published, head.sequence) } else { (head.sequence, head.sequence) };
+        if read.0 != head.epoch || !(least..=most).contains(&read.1) {
+            return Err(format!("{key}: {read:?} is the last event in the stream, of {head:?}").into());
+        }
+        if head.record.kind == Kind::Cluster && read.1 == head.sequence {
+            let state: Option<ClusterState> = table.look(&head.record).await?.and_then(|(_, state)| state);
+            let (stored, folded) = (state.and_then(|state| state.view), self.views.get(&key));
+            if stored.as_ref() != folded {
+                return Err(
+                    format!("{key}: the stream folds to\n{folded:#?}\nand stored is\n{stored:#?}").into()
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// The events of one record, in short: `agent.down n1`, `shard.changed n1 s1`, ...
     pub fn told(&self, key: &str) -> Vec<String> {
         self.events.get(key).into_iter().flatten().map(|event| tell(&event.change)).collect()

@@ -4,14 +4,14 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use lambda_runtime::{Context, LambdaEvent};
-use replicante_aws::{ObjectWrite, Start, Stream, Table};
+use lambda_runtime::LambdaEvent;
+use replicante_aws::{ObjectWrite, Stream, Table};
 use replicante_discovery_worker::DiscoveryWorker;
 use replicante_fleet::{Change, Fleet, FleetConfig, Kind, WorldConfig};
-use replicante_local::{Local, LocalConfig};
+use replicante_local::{Local, LocalConfig, task_event};
 use replicante_model::discovery::DiscoveryState;
 use replicante_model::view::{ClusterState, ClusterView};
 use replicante_model::{RecordName, Timestamp};
@@ -19,7 +19,6 @@ use replicante_protocol::head::Head;
 use replicante_protocol::task::Task;
 use replicante_refresh_worker::RefreshWorker;
 use replicante_worker::TaskReport;
-use serde_json::json;
 
 use crate::history::History;
 
@@ -38,7 +37,8 @@ pub struct System {
     reports: std::sync::Arc<std::sync::Mutex<Vec<TaskReport>>>,
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+/// Whatever keeps a test from going on.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl System {
     /// A system in memory with an empty fleet.
@@ -208,34 +208,16 @@ impl System {
     /// # Errors
     /// When it can't be read.
     pub async fn history(&self) -> Result<History, Failure> {
-        let mut history = History::default();
-        for mut shard in self.stream.shards(Start::Oldest).await? {
-            loop {
-                let (records, at_end) = shard.next_page().await?;
-                history.records.extend(records.into_iter().map(|record| (record.key, record.data)));
-                if at_end {
-                    break;
-                }
-            }
-        }
-        Ok(history)
+        History::read(&self.stream).await
     }
 
-    /// Asserts the promise: the history has no gap and no invention, and folds to every stored view.
+    /// Asserts the promise: the history has no gap and no invention, is complete, and folds to every stored view.
     ///
     /// # Errors
     /// Says what is broken.
     pub async fn check(&self) -> Result<crate::Checked, Failure> {
         let checked = self.history().await?.check()?;
-        for (key, folded) in &checked.views {
-            let record = RecordName::parse_key(key)?;
-            let stored = self.view(&record.id).await?;
-            if stored != *folded {
-                return Err(
-                    format!("{key}: the stream folds to\n{folded:#?}\nand stored is\n{stored:#?}").into()
-                );
-            }
-        }
+        checked.compare(&self.table).await?;
         Ok(checked)
     }
 
@@ -246,25 +228,7 @@ impl System {
 }
 
 /// An SQS event as Lambda hands it over.
+#[expect(clippy::expect_used, reason = "a test that can't build its input has failed")]
 fn event(tasks: &[Task]) -> LambdaEvent<SqsEvent> {
-    let records: Vec<_> = tasks
-        .iter()
-        .enumerate()
-        .map(|(index, task)| {
-            json!({
-                "messageId": format!("m{index}"),
-                "receiptHandle": format!("r{index}"),
-                "body": serde_json::to_string(task).unwrap_or_default(),
-                "attributes": {},
-                "messageAttributes": {},
-            })
-        })
-        .collect();
-    let event = serde_json::from_value(json!({ "Records": records })).unwrap_or_default();
-    let mut context = Context::default();
-    let deadline = SystemTime::now() + Duration::from_secs(20);
-    context.deadline = deadline
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0));
-    LambdaEvent::new(event, context)
+    task_event(tasks).expect("tasks make an event")
 }

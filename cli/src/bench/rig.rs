@@ -1,30 +1,27 @@
 //! The rig: everything in one process, and batches of tasks handed to the worker as Lambda hands them over.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use aws_lambda_events::event::sqs::SqsEvent;
 use futures::stream::{self, StreamExt};
-use lambda_runtime::{Context, LambdaEvent};
+use lambda_runtime::LambdaEvent;
 use replicante_aws::Table;
 use replicante_discovery_worker::DiscoveryWorker;
 use replicante_fleet::{Fleet, FleetConfig, WorldConfig};
-use replicante_local::{Local, LocalConfig};
+use replicante_local::{Local, LocalConfig, task_event};
 use replicante_model::RecordName;
 use replicante_model::time::human;
 use replicante_protocol::machine::Outcome;
 use replicante_protocol::task::Task;
 use replicante_refresh_worker::RefreshWorker;
 use replicante_worker::TaskReport;
-use serde_json::json;
 
 use crate::error::CliError;
 use crate::files;
 
 /// Messages of one batch.
 const BATCH: usize = 10;
-/// How long an invocation may run.
-const TIMEOUT: Duration = Duration::from_secs(20);
 /// The schedulers' tick, and the refresh interval: nothing runs by itself, but everything is due at each tick.
 pub const TICK: Duration = Duration::from_secs(1);
 /// Rounds of refreshes within which the first sight of a cluster must be over.
@@ -157,17 +154,5 @@ fn lock(reports: &Mutex<Vec<TaskReport>>) -> std::sync::MutexGuard<'_, Vec<TaskR
 
 /// An invocation with a batch of tasks, as Lambda hands it over.
 fn invocation(tasks: &[Task]) -> Result<LambdaEvent<SqsEvent>, CliError> {
-    let failed = |error: serde_json::Error| CliError::Failed(format!("building an SQS event: {error}"));
-    let mut records = Vec::with_capacity(tasks.len());
-    for (index, task) in tasks.iter().enumerate() {
-        let body = serde_json::to_string(task).map_err(failed)?;
-        records.push(json!({ "messageId": index.to_string(), "body": body, "attributes": {}, "messageAttributes": {} }));
-    }
-    let event = serde_json::from_value(json!({ "Records": records })).map_err(failed)?;
-    let mut context = Context::default();
-    let deadline = SystemTime::now() + TIMEOUT;
-    context.deadline = deadline
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
-    Ok(LambdaEvent::new(event, context))
+    task_event(tasks).map_err(|error| CliError::Failed(format!("building an SQS event: {error}")))
 }

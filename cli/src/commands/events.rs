@@ -1,6 +1,6 @@
 //! `events`: the history, from the stream.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -174,7 +174,7 @@ pub async fn run(args: EventsArgs) -> Result<(), CliError> {
         Some(since) if !place.local => Start::Time(since.minus(EARLIER)),
         _ => Start::Oldest,
     };
-    let mut history = History::open(&place.stream(), start).await?;
+    let mut history = History::open(&place.stream(), start).await?.joining();
     if args.follow {
         let mut interrupts = Interrupts::watch()?;
         return tokio::select! {
@@ -188,29 +188,54 @@ pub async fn run(args: EventsArgs) -> Result<(), CliError> {
 
 /// Shows what is stored.
 async fn past(args: &EventsArgs, filter: &Filter, history: &mut History) -> Result<(), CliError> {
-    let mut last: VecDeque<Seen> = VecDeque::new();
-    let mut show = |seen: Seen| match args.limit {
-        None => one(&seen, args.output),
-        Some(limit) => {
-            last.push_back(seen);
-            if last.len() > limit {
-                last.pop_front();
-            }
-            Ok(())
-        }
-    };
+    let mut last = args.limit.map(Last::new);
     loop {
-        let some = history.next().await?;
+        let mut some = history.next().await?;
         let end = some.is_empty();
-        // Who can't be given what came before takes what is there.
-        let some = if end { history.order.settle() } else { some };
-        some.into_iter().filter(|seen| filter.takes(seen)).try_for_each(&mut show)?;
+        if end && !args.follow {
+            // What is missing by now does not come any more.
+            some = history.order.settle();
+            some.sort_by_cached_key(place_in_time);
+        }
+        for seen in some.into_iter().filter(|seen| filter.takes(seen)) {
+            match &mut last {
+                None => one(&seen, args.output)?,
+                Some(last) => last.add(seen),
+            }
+        }
         if end {
             break;
         }
     }
     odd(filter, history);
-    last.iter().try_for_each(|seen| one(seen, args.output))
+    last.iter().flat_map(|last| last.events.values()).try_for_each(|seen| one(seen, args.output))
+}
+
+/// The last so many events, in the order of their times.
+struct Last {
+    events: BTreeMap<Placed, Seen>,
+    limit: usize,
+}
+
+/// Where an event stands among those of all records: time, record, epoch and number.
+type Placed = (Timestamp, RecordName, (u64, u64));
+
+fn place_in_time(seen: &Seen) -> Placed {
+    let time = Timestamp::parse(&seen.event.time).unwrap_or_default();
+    (time, seen.record.clone(), seen.event.position().unwrap_or_default())
+}
+
+impl Last {
+    fn new(limit: usize) -> Self {
+        Last { events: BTreeMap::new(), limit }
+    }
+
+    fn add(&mut self, seen: Seen) {
+        self.events.insert(place_in_time(&seen), seen);
+        if self.events.len() > self.limit {
+            self.events.pop_first();
+        }
+    }
 }
 
 /// Shows what is stored, then what comes.
@@ -253,6 +278,28 @@ fn odd(filter: &Filter, history: &mut History) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::view::given::{NOW, events};
+    use replicante_model::change::Change;
+
+    #[test]
+    fn the_last_are_the_latest_in_time_whatever_came_last() {
+        let of = |id: &str, minutes: u64| {
+            let change = Change::AgentNew { node: "n".into(), address: "a".into() };
+            let mut seen = events(&RecordName::cluster("default", id), &[change.clone(), change]);
+            for seen in &mut seen {
+                seen.event.time = NOW.plus(Duration::from_secs(60 * minutes)).rfc3339();
+            }
+            seen
+        };
+        let mut last = Last::new(3);
+        for seen in [of("b", 2), of("a", 1), of("c", 0)].concat() {
+            last.add(seen);
+        }
+        let left: Vec<String> = last.events.values().map(|seen| seen.event.id.clone()).collect();
+        let ids: Vec<(&str, &str)> =
+            left.iter().map(|id| (id.split('/').nth(2).unwrap(), id.rsplit('/').next().unwrap())).collect();
+        assert_eq!(ids, [("a", "2"), ("b", "1"), ("b", "2")]);
+    }
 
     #[test]
     fn a_type_may_be_short_or_full_or_a_whole_group() {

@@ -9,7 +9,7 @@
 //! killed: nobody was answered for it, and it is cut off.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -41,6 +41,10 @@ const REPLAY: usize = 4;
 pub struct Archive {
     path: PathBuf,
     file: File,
+    /// Where the last whole line ends.
+    length: u64,
+    /// A failed write may have left part of a line behind `length`.
+    torn: bool,
 }
 
 impl Archive {
@@ -56,29 +60,8 @@ impl Archive {
             .create(true)
             .open(path)
             .map_err(|error| failed("opening", error))?;
-        let archive = Archive { path: path.to_owned(), file };
-        archive.cut_unfinished().map_err(|error| failed("repairing", error))?;
-        Ok(archive)
-    }
-
-    fn cut_unfinished(&self) -> std::io::Result<()> {
-        use std::io::{Read, Seek, SeekFrom};
-        let mut file = &self.file;
-        let mut end = file.metadata()?.len();
-        let full = end;
-        let mut block = [0; 64 * 1024];
-        while end > 0 {
-            let size = end.min(block.len() as u64);
-            file.seek(SeekFrom::Start(end - size))?;
-            let Some(part) = usize::try_from(size).ok().and_then(|size| block.get_mut(..size)) else { break };
-            file.read_exact(part)?;
-            if let Some(last) = part.iter().rposition(|byte| *byte == b'\n') {
-                end = end - size + last as u64 + 1;
-                break;
-            }
-            end -= size;
-        }
-        if end < full { file.set_len(end) } else { Ok(()) }
+        let length = cut_unfinished(&file).map_err(|error| failed("repairing", error))?;
+        Ok(Archive { path: path.to_owned(), file, length, torn: false })
     }
 
     /// Reads all records, in order: partition key and data. Events older than `retention` are left out, and
@@ -121,16 +104,58 @@ impl Archive {
                 .map_err(|error| failed("replacing", error))?;
             self.file =
                 OpenOptions::new().append(true).open(&self.path).map_err(|error| failed("opening", error))?;
+            self.length = lines.len() as u64;
         }
         Ok(records)
     }
 
-    /// Appends records, in one write.
+    /// Appends records: all of them, or none.
     fn append(&mut self, records: &[PutRecordsRequestEntry]) -> std::io::Result<()> {
         let lines: Vec<u8> =
             records.iter().flat_map(|record| encode(&record.partition_key, &record.data)).collect();
-        self.file.write_all(&lines)
+        self.whole(lines.len() as u64, |file| file.write_all(&lines))
     }
+
+    /// Writes so many bytes at the end. What a failed write (the disk is full) left in part is cut off, at once or
+    /// before the next one: a line that is written again must not be glued to it.
+    fn whole(
+        &mut self,
+        bytes: u64,
+        write: impl FnOnce(&mut File) -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
+        if self.torn {
+            self.file.set_len(self.length)?;
+            self.torn = false;
+        }
+        let written = write(&mut self.file);
+        match written {
+            Ok(()) => self.length += bytes,
+            Err(_) => self.torn = self.file.set_len(self.length).is_err(),
+        }
+        written
+    }
+}
+
+/// Cuts off a last line without an end. Returns the length that is left.
+fn cut_unfinished(mut file: &File) -> std::io::Result<u64> {
+    let full = file.metadata()?.len();
+    let mut end = full;
+    let mut block = [0; 64 * 1024];
+    while end > 0 {
+        let size = end.min(block.len() as u64);
+        file.seek(SeekFrom::Start(end - size))?;
+        let Some(part) = usize::try_from(size).ok().and_then(|size| block.get_mut(..size)) else { break };
+        file.read_exact(part)?;
+        if let Some(last) = part.iter().rposition(|byte| *byte == b'\n') {
+            end = end - size + last as u64 + 1;
+            break;
+        }
+        end -= size;
+    }
+    if end < full {
+        file.set_len(end)?;
+    }
+    Ok(end)
 }
 
 fn encode(key: &str, data: &[u8]) -> Vec<u8> {
@@ -263,4 +288,38 @@ fn respond(output: &impl serde::Serialize) -> Result<http::Response<KinesisRespo
         KinesisError::with_message(KinesisErrorCode::InternalFailureException, error.to_string())
     })?;
     Ok(rustack_kinesis_http::response::json_response(json, "local"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(data: &'static str) -> PutRecordsRequestEntry {
+        let data = Bytes::from_static(data.as_bytes());
+        PutRecordsRequestEntry { data, partition_key: "k".into(), ..Default::default() }
+    }
+
+    #[test]
+    fn a_write_that_fails_halfway_leaves_whole_lines_and_is_done_again_on_a_line_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stream.events");
+        let mut archive = Archive::open(&path).unwrap();
+        archive.append(&[record("one")]).unwrap();
+        let full = archive.whole(6, |file| {
+            file.write_all(b"k\tt")?;
+            Err(std::io::ErrorKind::StorageFull.into())
+        });
+        assert_eq!(full.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+        assert_eq!(std::fs::read(&path).unwrap(), b"k\tone\n");
+        archive.append(&[record("two")]).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"k\tone\nk\ttwo\n");
+
+        // Where it could not be cut off at once it is cut off before the next write.
+        std::fs::write(&path, b"k\tone\nk\ttwo\nk\tt").unwrap();
+        archive.torn = true;
+        archive.append(&[record("three")]).unwrap();
+        let records = Archive::open(&path).unwrap().load(Timestamp(0), Duration::ZERO).unwrap();
+        let data: Vec<&[u8]> = records.iter().map(|(_, data)| data.as_slice()).collect();
+        assert_eq!(data, [b"one".as_slice(), b"two", b"three"]);
+    }
 }

@@ -1,22 +1,25 @@
 //! The local system: embedded services, and a runner that invokes the functions as Lambda would.
 //!
 //! ```text
-//! services.rs  DynamoDB on SQLite, SQS and Kinesis, each on a loopback port of this process
-//! archive.rs   the stream's records in a file, written before PutRecords is answered
-//! stack.rs     what the template creates on AWS: table, queues with dead-letter queues, stream
-//! runner.rs    schedules, queue polling, genuine event payloads, partial batch responses
+//! services.rs    DynamoDB on SQLite, SQS and Kinesis, each on a loopback port of this process
+//! archive.rs     the stream's records in a file, written before PutRecords is answered
+//! stack.rs       what the template creates on AWS: table, queues with dead-letter queues, stream
+//! invocation.rs  genuine event payloads, and an end for what panics or lasts too long
+//! runner.rs      schedules, queue polling, partial batch responses
 //! ```
 //!
 //! The functions see nothing of this: they talk to the endpoints through the AWS SDK, as they do on AWS.
 
 mod archive;
 mod error;
+mod invocation;
 mod runner;
 mod services;
 mod stack;
 
 pub use archive::Archive;
 pub use error::LocalError;
+pub use invocation::{sqs_event, task_event};
 pub use runner::{Runner, Stopped};
 pub use services::Services;
 pub use stack::{Local, LocalConfig};

@@ -2,32 +2,28 @@
 //!
 //! Schedules fire once a tick. Queues are polled, and what they give is handed to the workers as the JSON that
 //! Lambda would hand over; what the answer does not name as failed is deleted, the rest comes again after the
-//! visibility timeout, and in the end lies in the dead-letter queue. No payload is ever built by hand: the
-//! functions see what they would see on AWS.
+//! visibility timeout, and in the end lies in the dead-letter queue. An invocation that panics or runs into its
+//! timeout has failed with all of its messages. No payload is ever built by hand: the functions see what they would
+//! see on AWS.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use aws_lambda_events::event::eventbridge::EventBridgeEvent;
-use aws_lambda_events::event::sqs::SqsEvent;
-use lambda_runtime::{Context, LambdaEvent};
+use aws_lambda_events::event::sqs::SqsBatchResponse;
 use replicante_aws::{AwsError, Message, Queue};
 use replicante_discovery_scheduler::discovery_scheduler;
 use replicante_discovery_worker::DiscoveryWorker;
-use replicante_model::Timestamp;
 use replicante_refresh_scheduler::refresh_scheduler;
 use replicante_refresh_worker::RefreshWorker;
 use replicante_worker::{Function, Job, Observer};
-use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use crate::invocation::{self, FUNCTION_TIMEOUT, scheduled};
 use crate::stack::Local;
 
-/// How long a function may run; below the lease of a local run.
-const FUNCTION_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a receive waits for a message, in seconds.
 const WAIT: u32 = 5;
 /// Invocations of each worker that may run at the same time.
@@ -75,8 +71,8 @@ impl Runner {
         let mut tasks = JoinSet::new();
         let (clients, settings) = (&local.clients, &local.settings);
 
-        let discovery_scheduler = discovery_scheduler(clients, settings);
-        let refresh_scheduler = refresh_scheduler(clients, settings);
+        let discovery_scheduler = Arc::new(discovery_scheduler(clients, settings));
+        let refresh_scheduler = Arc::new(refresh_scheduler(clients, settings));
         let (tick, stop) = (settings.tick, Arc::clone(&stopping));
         tasks.spawn(async move {
             let mut ticks = interval(tick);
@@ -87,10 +83,14 @@ impl Runner {
                     () = stop.wait() => return,
                 }
                 // Both run at the same time, as they do on AWS.
-                let discoveries = discovery_scheduler.handle(scheduled("discovery"));
-                let refreshes = refresh_scheduler.handle(scheduled("refresh"));
+                let scheduler = Arc::clone(&discovery_scheduler);
+                let pass = async move { scheduler.handle(scheduled("discovery")).await };
+                let discoveries = invocation::invoke("discovery-scheduler", FUNCTION_TIMEOUT, pass);
+                let scheduler = Arc::clone(&refresh_scheduler);
+                let pass = async move { scheduler.handle(scheduled("refresh")).await };
+                let refreshes = invocation::invoke("refresh-scheduler", FUNCTION_TIMEOUT, pass);
                 let (discoveries, refreshes) = tokio::join!(discoveries, refreshes);
-                for error in [discoveries.err(), refreshes.err()].into_iter().flatten() {
+                for error in [discoveries, refreshes].into_iter().flatten().filter_map(Result::err) {
                     tracing::warn!(%error, "a scheduler's pass failed in part");
                 }
             }
@@ -149,92 +149,54 @@ async fn poll<J: Job>(queue: Queue, function: Arc<Function<J>>, stop: Arc<Stoppi
 async fn invoke<J: Job>(
     queue: &Queue,
     messages: Vec<Message>,
-    function: &Function<J>,
+    function: &Arc<Function<J>>,
 ) -> Result<(), AwsError> {
-    let event = match serde_json::from_value::<SqsEvent>(sqs_payload(&messages)) {
+    let event = match invocation::sqs_event(&messages) {
         Ok(event) => event,
         Err(error) => {
             tracing::error!(%error, "the payload of an SQS event is not as aws_lambda_events has it");
             return Ok(());
         }
     };
-    let response = function.handle(LambdaEvent::new(event, context())).await;
-    let failed: Vec<&str> =
-        response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
-    let done: Vec<String> = messages
-        .into_iter()
-        .filter(|message| !failed.contains(&message.id.as_str()))
-        .map(|message| message.receipt)
-        .collect();
+    let function = Arc::clone(function);
+    let work = async move { function.handle(event).await };
+    let done = done(messages, invocation::invoke("worker", FUNCTION_TIMEOUT, work).await);
     if done.is_empty() { Ok(()) } else { queue.delete(&done).await }
 }
 
-fn sqs_payload(messages: &[Message]) -> Value {
-    let record = |message: &Message| {
-        json!({
-            "messageId": message.id,
-            "receiptHandle": message.receipt,
-            "body": message.body,
-            "attributes": {
-                "ApproximateReceiveCount": message.deliveries.to_string(),
-                "SentTimestamp": message.sent,
-            },
-            "messageAttributes": {},
-            "eventSource": "aws:sqs",
-            "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:replicante",
-            "awsRegion": "us-east-1",
-        })
-    };
-    json!({ "Records": messages.iter().map(record).collect::<Vec<_>>() })
-}
-
-fn scheduled(rule: &str) -> LambdaEvent<EventBridgeEvent> {
-    let payload = json!({
-        "version": "0",
-        "id": "00000000-0000-0000-0000-000000000000",
-        "detail-type": "Scheduled Event",
-        "source": "aws.events",
-        "account": "000000000000",
-        "time": Timestamp::now().rfc3339(),
-        "region": "us-east-1",
-        "resources": [format!("arn:aws:events:us-east-1:000000000000:rule/replicante-{rule}")],
-        "detail": {},
-    });
-    // The payload is a constant of this file, and a test reads it.
-    let event = serde_json::from_value(payload).unwrap_or_default();
-    LambdaEvent::new(event, context())
-}
-
-/// The context of an invocation: what the functions read of it is its deadline.
-fn context() -> Context {
-    let deadline = SystemTime::now() + FUNCTION_TIMEOUT;
-    let mut context = Context::default();
-    context.request_id = "local".into();
-    context.deadline = deadline
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
-    context
+/// The receipts of the messages that are done with. Without an answer the whole batch has failed.
+fn done(messages: Vec<Message>, answer: Option<SqsBatchResponse>) -> Vec<String> {
+    let Some(answer) = answer else { return Vec::new() };
+    let failed: Vec<&str> =
+        answer.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+    messages
+        .into_iter()
+        .filter(|message| !failed.contains(&message.id.as_str()))
+        .map(|message| message.receipt)
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_lambda_events::event::sqs::BatchItemFailure;
 
     #[test]
-    fn payloads_are_read_as_lambda_events() {
-        let message = Message {
-            id: "m1".into(),
-            receipt: "r1".into(),
-            body: "{}".into(),
-            deliveries: 2,
-            sent: "1767319445000".into(),
+    fn messages_are_deleted_but_for_those_that_failed_and_none_without_an_answer() {
+        let message = |number: u32| Message {
+            id: format!("m{number}"),
+            receipt: format!("r{number}"),
+            body: String::new(),
+            deliveries: 1,
+            sent: String::new(),
         };
-        let event: SqsEvent = serde_json::from_value(sqs_payload(&[message])).unwrap();
-        let record = &event.records[0];
-        assert_eq!((record.message_id.as_deref(), record.body.as_deref()), (Some("m1"), Some("{}")));
-        assert_eq!(record.attributes["ApproximateReceiveCount"], "2");
-        let event = scheduled("refresh");
-        assert_eq!(event.payload.detail_type, "Scheduled Event");
-        assert!(event.context.deadline() > SystemTime::now());
+        let batch = || vec![message(1), message(2)];
+        assert_eq!(done(batch(), Some(SqsBatchResponse::default())), ["r1", "r2"]);
+        let mut failure = BatchItemFailure::default();
+        failure.item_identifier = "m1".into();
+        let mut answer = SqsBatchResponse::default();
+        answer.batch_item_failures = vec![failure];
+        assert_eq!(done(batch(), Some(answer)), ["r2"]);
+        assert!(done(batch(), None).is_empty());
     }
 }

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -22,6 +23,9 @@ use tokio::task::JoinSet;
 use crate::archive::{Archive, ArchivedStream};
 use crate::error::LocalError;
 
+/// After a connection could not be accepted: some other must end first.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
 /// DynamoDB, SQS and Kinesis in this process. They end when this is dropped.
 pub struct Services {
     /// Where they listen.
@@ -33,11 +37,16 @@ pub struct Services {
 
 impl Services {
     /// Starts them: the table in a SQLite file of that path or in memory, the queues in memory, the stream in
-    /// memory behind an archive, where there is one.
+    /// memory behind an archive, where there is one. The stream drops records that are older than `retention`,
+    /// which it counts in whole hours from their arrival, begun hours included.
     ///
     /// # Errors
     /// When the database can't be opened, or there is no port to listen on.
-    pub async fn start(database: Option<&Path>, archive: Option<Archive>) -> Result<Self, LocalError> {
+    pub async fn start(
+        database: Option<&Path>,
+        archive: Option<Archive>,
+        retention: Duration,
+    ) -> Result<Self, LocalError> {
         let mut tasks = JoinSet::new();
 
         let path = database.map_or_else(|| "memory".to_owned(), |path| path.display().to_string());
@@ -67,6 +76,7 @@ impl Services {
         let config = KinesisConfig {
             host: kinesis.ip().to_string(),
             port: kinesis.port(),
+            default_retention_hours: u32::try_from(retention.as_secs().div_ceil(3600)).unwrap_or(u32::MAX),
             ..KinesisConfig::default()
         };
         let provider = Arc::new(RustackKinesis::new(config));
@@ -100,8 +110,11 @@ where
 {
     let mut connections = JoinSet::new();
     loop {
-        // A connection that can't be accepted (too many open files) is tried again by its client.
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, _)) = listener.accept().await else {
+            // Too many open files, mostly. The connection stays in line: without a pause this would only spin.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
         let _ = stream.set_nodelay(true);
         let service = service.clone();
         connections.spawn(async move {

@@ -78,7 +78,7 @@ impl Local {
             archive = Some(opened);
         }
         let database = config.data.as_ref().map(|folder| folder.join("table.sqlite"));
-        let services = Services::start(database.as_deref(), archive).await?;
+        let services = Services::start(database.as_deref(), archive, config.retention).await?;
         let clients = Clients::local(&services.endpoints);
 
         clients.create_table(TABLE).await?;
@@ -184,4 +184,22 @@ async fn forget_queued(table: &Table) -> Result<usize, LocalError> {
         }
     }
     Ok(forgotten)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustack_kinesis_model::input::DescribeStreamSummaryInput;
+
+    #[tokio::test]
+    async fn the_stream_keeps_its_records_as_long_as_the_history_is_kept() {
+        for (retention, hours) in
+            [(Duration::from_secs(30 * 24 * 3600), 720), (Duration::from_secs(86_401), 25)]
+        {
+            let local = Local::start(&LocalConfig { retention, ..LocalConfig::default() }).await.unwrap();
+            let input = DescribeStreamSummaryInput { stream_name: Some(STREAM.into()), ..Default::default() };
+            let output = local._services.kinesis.describe_stream_summary(input).unwrap();
+            assert_eq!(output.stream_description_summary.retention_period_hours, hours);
+        }
+    }
 }

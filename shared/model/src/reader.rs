@@ -84,6 +84,14 @@ impl Reader {
         Verdict::Wait
     }
 
+    /// Joins a record at a place, whatever came before it: the number after it is the next. Never goes back.
+    pub fn join(&mut self, record: &str, at: Position) {
+        let place = self.records.entry(record.to_owned()).or_default();
+        if at > place.position {
+            *place = Place { position: at, waiting: None };
+        }
+    }
+
     /// Where the reader stands in a record.
     pub fn position(&self, record: &str) -> Position {
         self.records.get(record).map_or_else(Position::default, |place| place.position)

@@ -107,6 +107,18 @@ fn a_reader_may_start_anywhere_and_joins_at_the_next_snapshot() {
 }
 
 #[test]
+fn a_reader_that_joins_at_a_place_goes_on_from_it_and_never_back() {
+    let mut reader = Reader::new();
+    assert_eq!(judge(&mut reader, &at(1, 5)), Verdict::Wait);
+    reader.join(RECORD, Position { epoch: 1, sequence: 5 });
+    assert!(reader.waiting().is_empty());
+    assert_eq!(judge(&mut reader, &at(1, 5)), Verdict::Copy);
+    assert_eq!(judge(&mut reader, &at(1, 6)), Verdict::Apply);
+    reader.join(RECORD, Position { epoch: 1, sequence: 2 });
+    assert_eq!(reader.position(RECORD), Position { epoch: 1, sequence: 6 });
+}
+
+#[test]
 fn a_gap_is_reported_after_ten_minutes_and_not_before() {
     assert_eq!(GAP_AFTER, Duration::from_secs(600));
     let mut reader = applied(3);

@@ -1,0 +1,153 @@
+//! An invocation as Lambda makes it: its events, its context, and what becomes of it when it panics or lasts too long.
+
+use std::time::{Duration, SystemTime};
+
+use aws_lambda_events::event::eventbridge::EventBridgeEvent;
+use aws_lambda_events::event::sqs::SqsEvent;
+use lambda_runtime::{Context, LambdaEvent};
+use replicante_aws::Message;
+use replicante_model::Timestamp;
+use replicante_protocol::task::Task;
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// How long a function may run; below the lease of a local run.
+pub(crate) const FUNCTION_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A batch of messages as a worker is handed it.
+///
+/// # Errors
+/// When it is not as `aws_lambda_events` has it: a bug.
+pub fn sqs_event(messages: &[Message]) -> Result<LambdaEvent<SqsEvent>, serde_json::Error> {
+    let record = |message: &Message| {
+        json!({
+            "messageId": message.id,
+            "receiptHandle": message.receipt,
+            "body": message.body,
+            "attributes": {
+                "ApproximateReceiveCount": message.deliveries.to_string(),
+                "SentTimestamp": message.sent,
+            },
+            "messageAttributes": {},
+            "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:replicante",
+            "awsRegion": "us-east-1",
+        })
+    };
+    let records: Vec<_> = messages.iter().map(record).collect();
+    Ok(LambdaEvent::new(serde_json::from_value(json!({ "Records": records }))?, context()))
+}
+
+/// The same of tasks that lie in no queue: the messages `m0`, `m1` and so on, delivered for the first time.
+///
+/// # Errors
+/// As [`sqs_event`].
+pub fn task_event(tasks: &[Task]) -> Result<LambdaEvent<SqsEvent>, serde_json::Error> {
+    let sent = Timestamp::now().0.to_string();
+    let message = |(index, task): (usize, &Task)| {
+        let (id, receipt, body) = (format!("m{index}"), format!("r{index}"), serde_json::to_string(task)?);
+        Ok(Message { id, receipt, body, deliveries: 1, sent: sent.clone() })
+    };
+    let messages: Vec<Message> =
+        tasks.iter().enumerate().map(message).collect::<Result<_, serde_json::Error>>()?;
+    sqs_event(&messages)
+}
+
+/// What a schedule hands to a scheduler.
+pub(crate) fn scheduled(rule: &str) -> LambdaEvent<EventBridgeEvent> {
+    let payload = json!({
+        "version": "0",
+        "id": "00000000-0000-0000-0000-000000000000",
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": "000000000000",
+        "time": Timestamp::now().rfc3339(),
+        "region": "us-east-1",
+        "resources": [format!("arn:aws:events:us-east-1:000000000000:rule/replicante-{rule}")],
+        "detail": {},
+    });
+    // The payload is a constant of this file, and a test reads it.
+    let event = serde_json::from_value(payload).unwrap_or_default();
+    LambdaEvent::new(event, context())
+}
+
+/// The context of an invocation: what the functions read of it is its deadline.
+fn context() -> Context {
+    let deadline = SystemTime::now() + FUNCTION_TIMEOUT;
+    let mut context = Context::default();
+    context.request_id = "local".into();
+    context.deadline = deadline
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+    context
+}
+
+/// Runs a function's work in a task of its own and ends it after `most`, as Lambda does. `None` when it panicked or
+/// was ended: there is no answer then. It is dropped with this future.
+pub(crate) async fn invoke<T: Send + 'static>(
+    function: &str,
+    most: Duration,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Option<T> {
+    let mut running = JoinSet::new();
+    running.spawn(work);
+    match timeout(most, running.join_next()).await {
+        Ok(Some(Ok(answer))) => return Some(answer),
+        Ok(Some(Err(error))) => tracing::error!(function, %error, "the invocation ended without an answer"),
+        Ok(None) | Err(_) => {
+            tracing::error!(function, seconds = most.as_secs(), "the invocation was ended: it took too long");
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use replicante_model::RecordName;
+
+    #[test]
+    fn payloads_are_read_as_lambda_events() {
+        let message = Message {
+            id: "m1".into(),
+            receipt: "r1".into(),
+            body: "{}".into(),
+            deliveries: 2,
+            sent: "1767319445000".into(),
+        };
+        let event = sqs_event(&[message]).unwrap();
+        let record = &event.payload.records[0];
+        assert_eq!((record.message_id.as_deref(), record.body.as_deref()), (Some("m1"), Some("{}")));
+        assert_eq!(record.attributes["ApproximateReceiveCount"], "2");
+        assert!(event.context.deadline() > SystemTime::now());
+        let task = Task::manual(RecordName::cluster("default", "zk"), "test");
+        let event = task_event(&[task.clone(), task.clone()]).unwrap();
+        let record = &event.payload.records[1];
+        assert_eq!(record.message_id.as_deref(), Some("m1"));
+        let body: Task = serde_json::from_str(record.body.as_deref().unwrap()).unwrap();
+        assert_eq!(body, task);
+        let event = scheduled("refresh");
+        assert_eq!(event.payload.detail_type, "Scheduled Event");
+        assert!(event.context.deadline() > SystemTime::now());
+    }
+
+    #[tokio::test]
+    async fn an_invocation_that_panics_or_lasts_too_long_has_no_answer_and_is_over() {
+        let most = Duration::from_millis(50);
+        assert_eq!(invoke("fine", most, async { 7 }).await, Some(7));
+        let panics = async move {
+            assert!(most.is_zero(), "a panic that belongs to this test");
+            7
+        };
+        assert_eq!(invoke("panics", most, panics).await, None);
+        let (alive, mut ended) = tokio::sync::oneshot::channel::<()>();
+        let hangs = async move {
+            std::future::pending::<()>().await;
+            drop(alive);
+        };
+        assert_eq!(invoke("hangs", most, hangs).await, None);
+        let ended = timeout(Duration::from_secs(10), &mut ended).await;
+        assert!(ended.is_ok_and(|told| told.is_err()), "it does not go on in the background");
+    }
+}
