@@ -1,7 +1,11 @@
 //! First sight of something large is a series of commits, each within the limits.
 
+use std::time::Duration;
+
 use replicante_fleet::{Change, FleetConfig, Kind, WorldConfig};
 use replicante_model::refresh::MAX_EVENTS;
+use replicante_model::{RecordName, Timestamp};
+use replicante_protocol::task::Task;
 use replicante_tests::System;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -13,25 +17,40 @@ async fn a_first_sight_of_thousands_of_shards_is_a_series_of_commits_that_each_f
     system.fleet.apply(change).unwrap();
     system.apply_discovery("").await.unwrap();
     system.discover().await;
-    let mut commits = 0;
-    loop {
-        system.reports();
-        assert!(system.refresh("big").await.batch_item_failures.is_empty());
-        let report = &system.reports()[0];
-        assert!(report.events <= MAX_EVENTS as u64);
-        system.check().await.unwrap();
-        commits += 1;
-        let head = system.head(&replicante_model::RecordName::cluster("default", "big")).await.unwrap();
-        if !report.more {
-            break;
-        }
-        assert!(head.due <= replicante_model::Timestamp::now(), "due again at once");
-    }
-    assert!(commits >= 3, "{commits} commits");
+    system.reports();
+    assert!(system.refresh("big").await.batch_item_failures.is_empty());
+    let reports = system.reports();
+    assert!(reports.len() >= 3, "{} commits", reports.len());
+    assert!(reports.iter().all(|report| report.events <= MAX_EVENTS as u64));
+    let more: Vec<bool> = reports.iter().map(|report| report.more).collect();
+    assert!(more.split_last().is_some_and(|(last, before)| !last && before.iter().all(|more| *more)));
+    system.check().await.unwrap();
     let view = system.view("big").await.unwrap();
     let stored: usize = view.nodes.values().map(|node| node.shards.len()).sum();
     assert_eq!(stored, 14_000);
     system.reports();
     system.refresh("big").await;
     assert_eq!(system.reports()[0].events, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_invocation_has_no_time_for_is_due_at_once() {
+    let latency = Duration::from_millis(800);
+    let fleet =
+        FleetConfig { world: WorldConfig { latency, ..WorldConfig::default() }, ..FleetConfig::default() };
+    let system = System::start_on(None, fleet).await.unwrap();
+    let change =
+        Change::AddCluster { cluster: "big".into(), kind: Kind::Kafka, nodes: 1, shards: Some(6_000) };
+    system.fleet.apply(change).unwrap();
+    system.apply_discovery("").await.unwrap();
+    system.discover().await;
+    system.reports();
+    // The agent takes 2.4 s and the margin is 2 s: time for one claim, and none for another.
+    let task = Task::manual(RecordName::cluster("default", "big"), "test");
+    assert!(system.run_refresh_within(task, Duration::from_secs(6)).await.batch_item_failures.is_empty());
+    let reports = system.reports();
+    assert!(reports.len() == 1 && reports[0].more, "{reports:?}");
+    let head = system.head(&RecordName::cluster("default", "big")).await.unwrap();
+    assert!(head.due <= Timestamp::now() && !head.owed && head.sequence == MAX_EVENTS as u64);
+    system.check().await.unwrap();
 }

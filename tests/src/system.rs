@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
@@ -132,6 +132,15 @@ impl System {
     /// Runs one refresh task.
     pub async fn run_refresh(&self, task: Task) -> SqsBatchResponse {
         self.refresh.handle(event(&[task])).await
+    }
+
+    /// Runs one refresh task in an invocation that has only so much time.
+    pub async fn run_refresh_within(&self, task: Task, time: Duration) -> SqsBatchResponse {
+        let mut event = event(&[task]);
+        let deadline = SystemTime::now() + time;
+        let since = deadline.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        event.context.deadline = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        self.refresh.handle(event).await
     }
 
     /// Runs several refresh tasks as one batch.

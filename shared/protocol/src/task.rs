@@ -31,6 +31,12 @@ impl Task {
     pub fn manual(record: RecordName, actor: impl Into<String>) -> Self {
         Task { record, stamp: None, cause: Cause::Manual, actor: Some(actor.into()) }
     }
+
+    /// The task that goes on where this one left off: nobody queued it, so nothing marks it as done.
+    #[must_use]
+    pub fn continued(self) -> Self {
+        Task { stamp: None, ..self }
+    }
 }
 
 #[cfg(test)]

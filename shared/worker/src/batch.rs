@@ -9,8 +9,6 @@ use lambda_runtime::Context;
 use replicante_protocol::task::Task;
 use tokio::time::Instant;
 
-use crate::report::TaskReport;
-
 /// When an invocation must be over.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
@@ -30,13 +28,14 @@ impl Deadline {
     }
 }
 
-/// Runs the tasks of a batch, `concurrency` of them at once, and names the messages that failed.
+/// Runs the tasks of a batch, `concurrency` of them at once, and names the messages that failed: those for which `run`
+/// says no.
 ///
 /// A message that is no task fails too: it ends in the dead-letter queue, where somebody can look at it.
 pub async fn run_batch<F, Fut>(event: SqsEvent, concurrency: usize, run: F) -> SqsBatchResponse
 where
     F: Fn(Task) -> Fut,
-    Fut: Future<Output = TaskReport>,
+    Fut: Future<Output = bool>,
 {
     let failures = stream::iter(event.records)
         .map(|message| {
@@ -45,7 +44,7 @@ where
             let running = task.map(&run);
             async move {
                 let acknowledged = match running {
-                    Ok(running) => running.await.outcome.is_acknowledged(),
+                    Ok(running) => running.await,
                     Err(error) => {
                         tracing::error!(message = id, %error, "the message is no task");
                         false

@@ -52,8 +52,25 @@ impl Worker {
         self
     }
 
-    /// Runs one task to its end, and reports it.
-    pub async fn run<J: Job>(&self, job: &J, task: Task, deadline: Deadline) -> TaskReport {
+    /// Runs one task to its end, and reports it. Returns whether it is done: whether its message may be deleted.
+    ///
+    /// Something large takes several claims, each with a commit of its own. They follow at once as long as there is
+    /// time for one more; what is left then is due at once, and for the next invocation.
+    pub async fn run<J: Job>(&self, job: &J, task: Task, deadline: Deadline) -> bool {
+        let mut report = self.attempt(job, task, deadline).await;
+        let done = report.outcome.is_acknowledged();
+        while report.more {
+            let left = deadline.instant.saturating_duration_since(Instant::now());
+            if left < report.duration + self.margin {
+                break;
+            }
+            report = self.attempt(job, report.task.continued(), deadline).await;
+        }
+        done
+    }
+
+    /// One claim, and what follows from it.
+    async fn attempt<J: Job>(&self, job: &J, task: Task, deadline: Deadline) -> TaskReport {
         let began = Timestamp::now();
         let started = Instant::now();
         let mut run = Run {
@@ -292,7 +309,6 @@ impl<J: Job> Run<'_, J> {
 
     fn worked(&mut self, sequence: u64, worked: Worked<J::State>) -> Reply {
         self.summary = Some(worked.summary);
-        self.more |= worked.more;
         if !worked.store {
             return Reply::Unchanged;
         }
@@ -338,6 +354,7 @@ impl<J: Job> Run<'_, J> {
         }
         let now = Timestamp::now();
         let sent = self.table.release(&head.record, head.fence, release, Some(&summary.to_json()), now).await;
+        self.more = release.due_at_once && sent.is_ok();
         self.fenced(sent, Reply::Done)
     }
 

@@ -23,7 +23,7 @@ pub struct TaskReport {
     pub late: Option<Duration>,
     /// Events that it committed.
     pub events: u64,
-    /// Whether more is to come than one commit took.
+    /// Whether something is left to do: the record is due again at once.
     pub more: bool,
     /// What it cost.
     pub cost: Cost,
