@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use replicante_model::record::DiscoveredCluster;
 use replicante_model::time::millis;
 use replicante_model::{Kind, RecordName, Timestamp};
 use replicante_protocol::head::Head;
+use replicante_protocol::slot::{FORMAT, decode_state, encode_state};
 use serde::{Deserialize, Serialize};
 
 use crate::calls::{Item, Key, Write, string};
@@ -18,6 +20,9 @@ use crate::table::{Table, body_partition};
 
 /// The sort key of a cluster's discovery item, in the partition of its body.
 const DISCOVERY: &str = "discovery";
+/// The most bytes of a cluster in its discovery item, as [`encode_cluster`] gives them: an item takes 400 KB, with its
+/// key and owner. The rest is for what is added later, like since when the cluster is missing.
+pub const MAX_DISCOVERED: usize = 350 * 1024;
 /// The most writes of one transaction.
 const MAX_TRANSACTION: usize = 100;
 
@@ -35,6 +40,15 @@ impl DiscoveryItem {
     pub fn record(&self) -> RecordName {
         RecordName::cluster(&*self.namespace, &*self.cluster.record.cluster_id)
     }
+}
+
+/// A cluster as its discovery item holds it: JSON, compressed like a state.
+///
+/// # Errors
+/// When JSON can't hold it.
+pub fn encode_cluster(cluster: &DiscoveredCluster) -> Result<Vec<u8>, AwsError> {
+    let what = || format!("the discovery item of {}", cluster.record.cluster_id);
+    encode_state(cluster).map_err(|error| AwsError::stored(what(), error))
 }
 
 /// What came of writing a discovery item.
@@ -130,13 +144,12 @@ impl Table {
         fence: u64,
     ) -> Result<ItemWrite, AwsError> {
         let record = item.record();
-        let json = serde_json::to_string(&item.cluster)
-            .map_err(|error| AwsError::stored(format!("the discovery item of {record}"), error))?;
+        let cluster = encode_cluster(&item.cluster)?;
         let owner = &*item.cluster.discovery;
         let mut stored = Item::from(Key { pk: body_partition(&record), sk: DISCOVERY.into() });
         stored.insert("owner".into(), text(owner));
         stored.insert("owner_fence".into(), number(fence));
-        stored.insert("item".into(), text(json));
+        stored.insert("item".into(), AttributeValue::B(Blob::new(cluster)));
         let mut guard = Expression::default();
         guard
             .condition(
@@ -165,8 +178,11 @@ impl Table {
         let what = || format!("the discovery item of {record}");
         let key = Key { pk: body_partition(record), sk: DISCOVERY.into() };
         let Some(item) = self.get(key, || format!("reading {}", what())).await? else { return Ok(None) };
-        let json = string(&item, "item").unwrap_or_default();
-        serde_json::from_str(json).map(Some).map_err(|error| AwsError::stored(what(), error))
+        let cluster = match item.get("item") {
+            Some(AttributeValue::B(cluster)) => cluster.as_ref(),
+            _ => &[],
+        };
+        decode_state(FORMAT, cluster).map(Some).map_err(|error| AwsError::stored(what(), error))
     }
 
     /// Reads an object, strongly consistent.

@@ -21,7 +21,7 @@ pub use clients::{Clients, Endpoints};
 pub use error::{AwsError, FenceError};
 pub use guarded::{ClaimError, LoadError};
 pub use heads::head_size;
-pub use items::{DiscoveryItem, ItemWrite, Object, ObjectKind, ObjectWrite};
+pub use items::{DiscoveryItem, ItemWrite, MAX_DISCOVERED, Object, ObjectKind, ObjectWrite, encode_cluster};
 pub use meter::{Cost, Meter};
 pub use queue::{Message, Queue, Sent};
 pub use stream::{Record, ShardReader, Start, Stream};
