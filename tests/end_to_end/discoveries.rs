@@ -135,6 +135,66 @@ async fn the_first_discovery_owns_a_cluster_and_the_second_is_reported() {
     assert_eq!(run().await, ["discovery.conflict", "discovery.conflict_resolved"]);
 }
 
+/// `count` nodes, each with an id made by `id` from its number and from one that looks random.
+fn many_nodes(count: u64, id: impl Fn(u64, u64) -> String) -> Vec<serde_json::Value> {
+    let mix =
+        |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let node = |n: u64| {
+        let address = format!("http://10.{}.{}.{}:8000", mix(n) % 256, (mix(n) >> 8) % 256, n % 256);
+        serde_json::json!({ "node_id": id(n, mix(n)), "agent_address": address })
+    };
+    (0..count).map(node).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_nodes_are_stored_and_a_record_that_is_too_large_is_set_aside() {
+    let system = System::start().await.unwrap();
+    let usual = many_nodes(10_000, |n, mixed| {
+        format!("ip-10-{:03}-{:03}-{n:05}.eu-north-1.computing", mixed % 256, (mixed >> 8) % 256)
+    });
+    assert_eq!(usual[0]["node_id"].as_str().unwrap().len(), 40);
+    let instances =
+        many_nodes(10_000, |n, mixed| format!("i-{:017x}", u128::from(mixed) << 4 | u128::from(n % 16)));
+    let urls: Vec<_> = usual.iter().map(|node| node["agent_address"].clone()).collect();
+    let long = many_nodes(10_000, |n, mixed| {
+        (1..8).fold(n.to_string(), |id, k| {
+            format!("{id}-{:x}", mixed.rotate_left(k * 9).wrapping_mul(mixed | 1))
+        })
+    });
+    let file = tempfile::NamedTempFile::with_suffix(".json").unwrap();
+    let cluster =
+        |(id, nodes): (&str, serde_json::Value)| serde_json::json!({ "cluster_id": id, "nodes": nodes });
+    let clusters = [
+        ("long", long.into()),
+        ("usual", usual.into()),
+        ("instances", instances.into()),
+        ("urls", urls.into()),
+        ("small", serde_json::json!(["http://a"])),
+    ];
+    let answer = serde_json::json!({ "clusters": clusters.map(cluster) }).to_string();
+    std::fs::write(file.path(), answer).unwrap();
+    let yaml = format!(
+        "apiVersion: replicante.io/v0\nkind: Discovery\nmetadata: {{ name: fleet }}\nspec:\n  interval: 5s\n  \
+         refresh: {{ interval: 5s }}\n  source:\n    file: {{ path: \"{}\" }}\n",
+        file.path().display()
+    );
+    system.apply(&yaml).await.unwrap();
+    for _ in 0..2 {
+        assert!(system.discover().await.batch_item_failures.is_empty());
+    }
+    let item =
+        async |id: &str| system.table.discovery_item(&RecordName::cluster("default", id)).await.unwrap();
+    for (id, nodes) in [("usual", 10_000), ("instances", 10_000), ("small", 1)] {
+        assert_eq!(item(id).await.unwrap().record.nodes.len(), nodes, "{id}");
+    }
+    assert!(item("urls").await.unwrap().record.nodes.len() > 9_000, "some of the addresses are the same");
+    assert!(item("long").await.is_none());
+    let state = system.discovery_state().await.unwrap();
+    let reason = "its record is larger than the 350 KiB that are stored: expected fewer nodes, or shorter ids and addresses";
+    assert_eq!(state.rejected, [("long".to_owned(), reason.to_owned())].into());
+    assert_eq!(told(&system.check().await.unwrap()), ["discovery.record_rejected"]);
+}
+
 #[tokio::test]
 async fn a_cluster_object_overrides_what_the_discovery_says() {
     let system = system().await;

@@ -8,8 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
-use replicante_aws::{AwsError, DiscoveryItem, ItemWrite, Object as StoredObject, ObjectKind, Table};
-use replicante_model::discovery::{ClusterSettings, DiscoveryState, Run, answered, contested, failed};
+use replicante_aws::{
+    AwsError, DiscoveryItem, ItemWrite, MAX_DISCOVERED, Object as StoredObject, ObjectKind, Table,
+    encode_cluster,
+};
+use replicante_model::discovery::{ClusterSettings, DiscoveryState, Run, answered, contested, failed, item};
+use replicante_model::record::{RejectedRecord, SourceAnswer};
 use replicante_model::summary::Summary;
 use replicante_model::{RecordName, Timestamp};
 use replicante_objects::{Discovery, DiscoverySpec, Object};
@@ -23,6 +27,9 @@ use tokio::time::{sleep_until, timeout_at};
 const READS_AT_ONCE: usize = 16;
 /// How far the first of them moves on with each run.
 const OWNERS_STRIDE: usize = 1_000;
+
+/// A record of so few nodes fits its item whatever it holds: ids of 256 bytes, escaped, and addresses of 1,024.
+const ALWAYS_FITS: usize = 64;
 
 /// The function.
 pub type DiscoveryWorker = Function<Discover>;
@@ -48,12 +55,13 @@ impl Job for Discover {
         let spec = spec_of(context.table, record).await?;
         let source = replicante_sources::open(&spec.source, &self.outbound);
         let run = match timeout_at(context.gather_until, source.fetch()).await {
-            Ok(Ok(answer)) => {
+            Ok(Ok(mut answer)) => {
                 let settings = ClusterSettings {
                     agents: spec.agents,
                     refresh_interval: spec.refresh.interval,
                     confirmations: spec.removal.confirmations,
                 };
+                set_aside_too_large(&mut answer, &record.id, &settings)?;
                 let owners = owners(context, &state).await?;
                 answered(&state, &record.id, &answer, &settings, &owners, context.now)
             }
@@ -103,6 +111,31 @@ async fn spec_of(table: &Table, record: &RecordName) -> Result<DiscoverySpec, Wo
         Object::Discovery(Discovery { spec, .. }) => Ok(spec),
         Object::Cluster(_) => Err(refused("it is a Cluster".into())),
     }
+}
+
+/// Sets aside each record whose discovery item the table would not take. Found out when the item is written, after
+/// the commit, it would hold up the discovery for good.
+fn set_aside_too_large(
+    answer: &mut SourceAnswer,
+    discovery: &str,
+    settings: &ClusterSettings,
+) -> Result<(), AwsError> {
+    let mut too_large = Vec::new();
+    for (id, record) in answer.clusters.iter().filter(|(_, record)| record.nodes.len() > ALWAYS_FITS) {
+        if encode_cluster(&item(discovery, record, None, settings))?.len() > MAX_DISCOVERED {
+            too_large.push(id.clone());
+        }
+    }
+    for id in too_large {
+        answer.clusters.remove(&id);
+        let most = MAX_DISCOVERED / 1024;
+        let reason = format!(
+            "its record is larger than the {most} KiB that are stored: expected fewer nodes, or shorter ids and addresses"
+        );
+        answer.rejected.push(RejectedRecord { record: id, reason });
+    }
+    answer.rejected.sort();
+    Ok(())
 }
 
 /// Who owns, by now, the clusters that another discovery owned the last time. There may be many: those that time

@@ -14,8 +14,9 @@ const fn v6(first: u16, second: u16, last: u16, prefix: u8) -> IpNet {
 
 /// Range and its word in the reason. Sources: RFC 6890 (special-purpose addresses), RFC 1112 and 4291
 /// (multicast), and the EC2 user guide for `fd00:ec2::254`, the instance metadata over IPv6, which no
-/// standard calls link-local.
-const RANGES: [(IpNet, &str); 10] = [
+/// standard calls link-local. RFC 8215: behind `64:ff9b:1::/48` a translator of the local network makes any IPv4 address of
+/// an IPv6 one, and where in it that is written only the network knows.
+const RANGES: [(IpNet, &str); 11] = [
     (v4(127, 0, 8), "loopback"),
     (v6(0, 0, 1, 128), "loopback"),
     (v4(169, 254, 16), "link-local"),
@@ -26,6 +27,7 @@ const RANGES: [(IpNet, &str); 10] = [
     (v4(0, 0, 8), "unspecified"),
     (v6(0, 0, 0, 128), "unspecified"),
     (IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::BROADCAST, 32)), "broadcast"),
+    (IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0), 48)), "local-use NAT64"),
 ];
 
 /// The word for the built-in range that holds the address.

@@ -8,10 +8,10 @@
 //!
 //! 1. A **denied** port or network is refused, whatever else is said.
 //! 2. The **built-in** ranges (loopback, link-local with the instance metadata, multicast, unspecified,
-//!    broadcast) are refused, but for the part that an allowed network *names*: one that lies within the
+//!    broadcast, local-use NAT64) are refused, but for the part that an allowed network *names*: one that lies within the
 //!    built-in range, like `127.0.0.0/8`. A wide one such as `0.0.0.0/0` opens none of them.
-//! 3. Where a network is allowed that is no such exception, only the allowed networks are reachable.
-//!    Exceptions alone restrict nothing. The same for ports: a list of allowed ports is complete.
+//! 3. A list of allowed networks is complete: when one is given, nothing else is reachable, whichever networks it
+//!    names. The same for ports. Loopback for local runs is no part of the list, and restricts nothing.
 //!
 //! An IPv6 address that stands for an IPv4 one (`::ffff:127.0.0.1`) is judged as that one.
 

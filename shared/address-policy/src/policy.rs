@@ -32,9 +32,9 @@ pub enum Refused {
 /// The default denies the built-in ranges and nothing else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressPolicy {
-    /// Allowed networks that lie in a built-in range.
+    /// Networks within a built-in range that are reachable all the same: those of `allow`, and loopback in local runs.
     exceptions: Vec<IpNet>,
-    /// All other allowed networks: when there is one, the list is complete.
+    /// All allowed networks: when there is one, nothing but these and the exceptions is reachable.
     allow: Vec<IpNet>,
     deny: Vec<IpNet>,
     allow_ports: Vec<PortRange>,
@@ -49,7 +49,7 @@ impl AddressPolicy {
         allow_ports: Vec<PortRange>,
         deny_ports: Vec<PortRange>,
     ) -> Self {
-        let (exceptions, allow) = allow.into_iter().partition(built_in::holds);
+        let exceptions = allow.iter().filter(|network| built_in::holds(network)).copied().collect();
         AddressPolicy { exceptions, allow, deny, allow_ports, deny_ports }
     }
 
@@ -66,7 +66,7 @@ impl AddressPolicy {
         AddressPolicy::default().with_loopback()
     }
 
-    /// This policy with loopback allowed. A denied network is still denied.
+    /// This policy with loopback allowed beside whatever else is. A denied network is still denied.
     #[must_use]
     pub fn with_loopback(mut self) -> Self {
         // Both are whole built-in ranges; see `built_in.rs`.
@@ -137,7 +137,11 @@ mod tests {
         Err(format!("address is {kind}, which is not allowed"))
     }
 
-    const DENIED: [(&str, &str); 20] = [
+    fn elsewhere() -> Result<(), String> {
+        Err("address is in no allowed network".into())
+    }
+
+    const DENIED: [(&str, &str); 22] = [
         ("127.0.0.1", "loopback"),
         ("127.255.255.254", "loopback"),
         ("::1", "loopback"),
@@ -158,6 +162,8 @@ mod tests {
         ("::", "unspecified"),
         ("255.255.255.255", "broadcast"),
         ("::ffff:255.255.255.255", "broadcast"),
+        ("64:ff9b:1::127.0.0.1", "local-use NAT64"),
+        ("64:ff9b:1:a9fe:a9:fe00::", "local-use NAT64"),
     ];
 
     #[test]
@@ -180,7 +186,10 @@ mod tests {
             let expected = if kind == "loopback" { Ok(()) } else { built_in(kind) };
             assert_eq!(judge(&policy, address), expected, "{address}");
         }
-        assert_eq!(judge(&policy, "10.0.0.1"), Ok(()), "an exception restricts nothing");
+        assert_eq!(judge(&policy, "10.0.0.1"), Ok(()), "loopback restricts nothing");
+        let policy = AddressPolicy::parse("10.0.0.0/8", "", "", "").unwrap().with_loopback();
+        assert_eq!((judge(&policy, "127.0.0.1"), judge(&policy, "10.0.0.1")), (Ok(()), Ok(())));
+        assert_eq!(judge(&policy, "192.168.1.1"), elsewhere());
     }
 
     #[test]
@@ -188,7 +197,14 @@ mod tests {
         let policy = AddressPolicy::parse("169.254.8.0/24", "", "", "").unwrap();
         assert_eq!(judge(&policy, "169.254.8.1"), Ok(()));
         assert_eq!(judge(&policy, "169.254.169.254"), built_in("link-local"));
-        assert_eq!(judge(&policy, "10.0.0.1"), Ok(()));
+    }
+
+    #[test]
+    fn a_list_of_allowed_networks_is_complete_whichever_it_names() {
+        for list in ["169.254.8.0/24", "127.0.0.0/8", "127.0.0.1, ::1", "192.168.0.0/16"] {
+            let policy = AddressPolicy::parse(list, "", "", "").unwrap();
+            assert_eq!(judge(&policy, "10.0.0.1"), elsewhere(), "{list}");
+        }
     }
 
     #[test]
@@ -209,7 +225,7 @@ mod tests {
         assert_eq!(judge(&policy, "127.0.0.1"), Ok(()));
         assert_eq!(judge(&policy, "127.0.0.2"), built_in("loopback"));
         for address in ["192.168.1.1", "2001:db8::1"] {
-            assert_eq!(judge(&policy, address), Err("address is in no allowed network".into()), "{address}");
+            assert_eq!(judge(&policy, address), elsewhere(), "{address}");
         }
     }
 

@@ -20,8 +20,8 @@
 //!
 //! - No decision that needs another node or an earlier refresh: identity conflicts, counts of failures before
 //!   a node is called down, what is stale. The model does that; a report carries the `cluster_id` it came with.
-//! - No retries: the next refresh is the retry. (A `GET` on a connection that was closed while the function was
-//!   frozen is repeated by `replicante-outbound`.)
+//! - No retries: the next refresh is the retry. (A `GET` whose connection is closed before an answer is repeated
+//!   once by `replicante-outbound`.)
 //! - No actions yet. Their requests belong after the shards, in `node.rs`, where a failure can no longer
 //!   change the status.
 

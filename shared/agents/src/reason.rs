@@ -16,6 +16,7 @@ const LOOKED_AT: usize = 1024;
 const ADDRESS: &str = "<address>";
 const TIME: &str = "<time>";
 const ID: &str = "<id>";
+const NUMBER: &str = "<number>";
 
 /// The fields of both protocols' errors. Version 1: `error` is text, `layers` are texts, outermost first.
 /// Version 2: `error` is `true`.
@@ -104,6 +105,7 @@ pub fn stable(text: &str) -> String {
         line.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect();
     let mut out = String::with_capacity(line.len());
     let mut skip = false;
+    let mut is_code = false;
     for (place, word) in words.iter().enumerate() {
         if std::mem::take(&mut skip) {
             continue;
@@ -113,14 +115,18 @@ pub fn stable(text: &str) -> String {
         }
         let (before, core, after) = peel(word);
         let unit = words.get(place + 1).map(|next| peel(next));
+        // The number of a code says what failed, every other number may be a counter.
+        let was_code = std::mem::replace(&mut is_code, names_code(core));
         match unit {
             Some((_, unit, end)) if after.is_empty() && is_decimal(core) && is_unit(unit) => {
                 out.extend([before, TIME, end]);
                 skip = true;
             }
             _ => match core.split_once('=') {
-                Some((name, value)) => out.extend([before, name, "=", replaced(value), after]),
-                None => out.extend([before, replaced(core), after]),
+                Some((name, value)) => {
+                    out.extend([before, name, "=", replaced(value, names_code(name)), after])
+                }
+                None => out.extend([before, replaced(core, was_code), after]),
             },
         }
     }
@@ -138,15 +144,30 @@ fn peel(word: &str) -> (&str, &str, &str) {
     (before, core, &from_start[core.len()..])
 }
 
+/// Whether a number that follows the word is that of a code: `Error code 94`, `os error 111`, `status=503`.
+fn names_code(word: &str) -> bool {
+    const NAMES: [&str; 6] = ["code", "error", "errno", "status", "http", "version"];
+    let word = word.trim_end_matches(':').to_ascii_lowercase();
+    NAMES.iter().any(|name| word.ends_with(name))
+}
+
+/// A whole number, also `#17`, `17%` and `3/5`.
+fn is_number(core: &str) -> bool {
+    core.bytes().any(|byte| byte.is_ascii_digit())
+        && core.bytes().all(|byte| byte.is_ascii_digit() || b"#%/+-,".contains(&byte))
+}
+
 /// The word itself, or what stands for its kind.
-fn replaced(core: &str) -> &str {
+fn replaced(core: &str, is_code: bool) -> &str {
     // Java writes `host/10.0.0.1:2181`.
     if core.contains("://") || core.split('/').any(is_address) {
         ADDRESS
-    } else if is_time(core) {
-        TIME
     } else if is_id(core) {
         ID
+    } else if is_time(core) {
+        TIME
+    } else if !is_code && is_number(core) {
+        NUMBER
     } else {
         core
     }
@@ -212,15 +233,16 @@ fn is_unit(word: &str) -> bool {
     UNITS.contains(&word)
 }
 
-/// A long number, a UUID, or a long hexadecimal word.
+/// A long number, a UUID, or a hexadecimal word: of eight digits, or four after `0x`.
 fn is_id(core: &str) -> bool {
-    let digits = core.bytes().filter(u8::is_ascii_digit).count();
-    if core.len() >= 10 && digits == core.len() {
+    let bare = core.strip_prefix("0x").unwrap_or(core);
+    let least = if core.len() > bare.len() { 4 } else { 8 };
+    if bare.len() >= least && bare.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return true;
     }
-    let bare = core.strip_prefix("0x").unwrap_or(core);
-    digits > 0
-        && (bare.len() >= 16 || (core.len() > bare.len() && bare.len() >= 4))
+    // Shorter ones with dashes may be words or dates.
+    bare.len() >= 16
+        && bare.bytes().any(|byte| byte.is_ascii_digit())
         && bare.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
@@ -329,6 +351,11 @@ mod tests {
             ("epoch 1795407995000", "epoch <id>"),
             ("id 0b9f2c3e-1111-4222-8333-444455556666", "id <id>"),
             ("pointer 0x7f3a4b5c", "pointer <id>"),
+            ("request 1a2b3c4d of deadbeef failed", "request <id> of <id> failed"),
+            ("attempt 17 of 20 failed, 3/5 left", "attempt <number> of <number> failed, <number> left"),
+            ("retries=4, (#12) at 97%", "retries=<number>, (<number>) at <number>"),
+            ("status=503, code: 1234567", "status=503, code: 1234567"),
+            ("HTTP 503", "HTTP 503"),
             ("Connection refused (os error 111)", "Connection refused (os error 111)"),
             ("Error code 94 (NotYetInitialized): x", "Error code 94 (NotYetInitialized): x"),
             ("version 3.8.0 of 5.0.15-rc1", "version 3.8.0 of 5.0.15-rc1"),
@@ -346,6 +373,12 @@ mod tests {
             proptest::prop_assert!(of_answer("shards", status, text.as_bytes()).len() <= MAX_REASON);
             let json = serde_json::json!({"error": true, "error_msg": text, "error_cause": text}).to_string();
             proptest::prop_assert!(of_answer("shards", status, json.as_bytes()).len() <= MAX_REASON);
+        }
+
+        #[test]
+        fn two_ids_and_two_counters_give_one_reason(a: u32, b: u32, wide: u64, count: u16) {
+            let text = |id: u32, wide: u64, count: u16| stable(&format!("op {id:08x} ({wide:012x}) failed, attempt {count}"));
+            proptest::prop_assert_eq!(text(a, wide, count), text(b, 0xa000_0000_0000, 1));
         }
 
         #[test]

@@ -1,7 +1,10 @@
 //! Discovery items and objects: what others write for a record, and what operators apply.
 
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
 use replicante_model::record::DiscoveredCluster;
 use replicante_model::{Kind, RecordName};
+use replicante_protocol::slot::{FORMAT, decode_state, encode_state};
 use serde::{Deserialize, Serialize};
 
 use crate::calls::{Item, Key, Write, string};
@@ -11,6 +14,9 @@ use crate::table::{Table, body_partition};
 
 /// The sort key of a cluster's discovery item, in the partition of its body.
 const DISCOVERY: &str = "discovery";
+/// The most bytes of a cluster in its discovery item, as [`encode_cluster`] gives them: an item takes 400 KB, with its
+/// key and owner. The rest is for what is added later, like since when the cluster is missing.
+pub const MAX_DISCOVERED: usize = 350 * 1024;
 
 /// What a discovery's commit writes for one cluster: one line of its outbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +32,15 @@ impl DiscoveryItem {
     pub fn record(&self) -> RecordName {
         RecordName::cluster(&*self.namespace, &*self.cluster.record.cluster_id)
     }
+}
+
+/// A cluster as its discovery item holds it: JSON, compressed like a state.
+///
+/// # Errors
+/// When JSON can't hold it.
+pub fn encode_cluster(cluster: &DiscoveredCluster) -> Result<Vec<u8>, AwsError> {
+    let what = || format!("the discovery item of {}", cluster.record.cluster_id);
+    encode_state(cluster).map_err(|error| AwsError::stored(what(), error))
 }
 
 /// What came of writing a discovery item.
@@ -82,13 +97,12 @@ impl Table {
         fence: u64,
     ) -> Result<ItemWrite, AwsError> {
         let record = item.record();
-        let json = serde_json::to_string(&item.cluster)
-            .map_err(|error| AwsError::stored(format!("the discovery item of {record}"), error))?;
+        let cluster = encode_cluster(&item.cluster)?;
         let owner = &*item.cluster.discovery;
         let mut stored = Item::from(Key { pk: body_partition(&record), sk: DISCOVERY.into() });
         stored.insert("owner".into(), text(owner));
         stored.insert("owner_fence".into(), number(fence));
-        stored.insert("item".into(), text(json));
+        stored.insert("item".into(), AttributeValue::B(Blob::new(cluster)));
         let guard = Guard::default()
             .on(
                 "attribute_not_exists(#owner) OR (#owner = :owner AND #owner_fence <= :fence)",
@@ -116,8 +130,11 @@ impl Table {
         let what = || format!("the discovery item of {record}");
         let key = Key { pk: body_partition(record), sk: DISCOVERY.into() };
         let Some(item) = self.get(key, || format!("reading {}", what())).await? else { return Ok(None) };
-        let json = string(&item, "item").unwrap_or_default();
-        serde_json::from_str(json).map(Some).map_err(|error| AwsError::stored(what(), error))
+        let cluster = match item.get("item") {
+            Some(AttributeValue::B(cluster)) => cluster.as_ref(),
+            _ => &[],
+        };
+        decode_state(FORMAT, cluster).map(Some).map_err(|error| AwsError::stored(what(), error))
     }
 
     /// Reads an object, strongly consistent.

@@ -26,7 +26,7 @@ pub use error::{AwsError, FenceError};
 pub use guarded::ClaimError;
 pub use head_item::head_size;
 pub use heads::Heads;
-pub use items::{DiscoveryItem, ItemWrite, Object, ObjectKind};
+pub use items::{DiscoveryItem, ItemWrite, MAX_DISCOVERED, Object, ObjectKind, encode_cluster};
 pub use meter::{Cost, Meter};
 pub use queue::{Message, Queue, Sent};
 pub use stream::{Record, ShardReader, Start, Stream};

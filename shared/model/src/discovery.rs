@@ -272,7 +272,8 @@ fn resolved(cluster: &str, owner: &str) -> Change {
     Change::DiscoveryConflictResolved { cluster: cluster.into(), owner: owner.into() }
 }
 
-fn item(
+/// The discovery item of a cluster: what the discovery `name` says of it.
+pub fn item(
     name: &str,
     record: &ClusterRecord,
     missing_since: Option<Timestamp>,

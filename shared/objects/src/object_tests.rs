@@ -58,7 +58,7 @@ fn the_example_of_the_design_is_read_as_it_says() {
     assert_eq!(names, ["discovery/default/fleet", "cluster/default/orders"]);
     let Object::Cluster(cluster) = &objects[1].value else { panic!("{:?}", objects[1]) };
     assert_eq!(cluster.spec, ClusterSpec { enabled: true, interval: Some(30 * MINUTE) });
-    assert_snapshot!(objects[0].value.to_json(), @r#"{"kind":"Discovery","metadata":{"namespace":"default","name":"fleet"},"spec":{"enabled":true,"interval":60000,"source":{"http":{"url":"https://inventory.example.com/clusters","method":"POST","body":{"region":"eu"},"timeout":30000,"tls":{},"limits":{"pages":1000,"bytes":33554432,"clusters":100000,"nodes":10000}}},"refresh":{"interval":60000},"agents":{"api":null,"timeout":10000,"connect_timeout":3000,"node_timeout":15000,"failures_before_down":1,"successes_before_up":1,"cluster_id":"check","max_body":8388608,"tls":{}},"removal":{"grace":600000,"confirmations":3,"max_shrink":30}}}"#);
+    assert_snapshot!(objects[0].value.to_json(), @r#"{"kind":"Discovery","metadata":{"namespace":"default","name":"fleet"},"spec":{"enabled":true,"interval":60000,"source":{"http":{"url":"https://inventory.example.com/clusters","method":"POST","body":{"region":"eu"},"timeout":30000,"tls":{},"limits":{"pages":1000,"bytes":33554432,"total_bytes":134217728,"clusters":100000,"nodes":10000,"total_nodes":500000}}},"refresh":{"interval":60000},"agents":{"api":null,"timeout":10000,"connect_timeout":3000,"node_timeout":15000,"failures_before_down":1,"successes_before_up":1,"cluster_id":"check","max_body":8388608,"tls":{}},"removal":{"grace":600000,"confirmations":3,"max_shrink":30}}}"#);
 }
 
 #[test]
@@ -88,14 +88,14 @@ spec:
       headers: { Authorization: "env:TOKEN", X-Api-Key: ssm:/prod/key, X-Region: eu }
       timeout: 500ms
       tls: { ca_bundle: "file:/etc/ca.pem", client_certificate: ssm:/prod/cert }
-      limits: { pages: 2, bytes: 1MiB, clusters: 3, nodes: 4 }
+      limits: { pages: 2, bytes: 1MiB, total_bytes: 2MiB, clusters: 3, nodes: 4, total_nodes: 5 }
   refresh: { interval: 2m }
   agents:
     { api: 1, timeout: 1s, connect_timeout: 2s, node_timeout: 3s, failures_before_down: 4, successes_before_up: 5,
       cluster_id: ignore, max_body: 512KiB, tls: { ca_bundle: "env:CA" } }
   removal: { grace: 0s, confirmations: 1, max_shrink: off }
 "#;
-    assert_snapshot!(Object::Discovery(discovery(text)).to_json(), @r#"{"kind":"Discovery","metadata":{"namespace":"prod","name":"fleet"},"spec":{"enabled":false,"interval":300000,"source":{"http":{"url":"http://inventory:8080/v1?region=eu","method":"GET","headers":{"authorization":"env:TOKEN","x-api-key":"ssm:/prod/key","x-region":"eu"},"timeout":500,"tls":{"ca_bundle":"file:/etc/ca.pem","client_certificate":"ssm:/prod/cert"},"limits":{"pages":2,"bytes":1048576,"clusters":3,"nodes":4}}},"refresh":{"interval":120000},"agents":{"api":"v1","timeout":1000,"connect_timeout":2000,"node_timeout":3000,"failures_before_down":4,"successes_before_up":5,"cluster_id":"ignore","max_body":524288,"tls":{"ca_bundle":"env:CA"}},"removal":{"grace":0,"confirmations":1,"max_shrink":null}}}"#);
+    assert_snapshot!(Object::Discovery(discovery(text)).to_json(), @r#"{"kind":"Discovery","metadata":{"namespace":"prod","name":"fleet"},"spec":{"enabled":false,"interval":300000,"source":{"http":{"url":"http://inventory:8080/v1?region=eu","method":"GET","headers":{"authorization":"env:TOKEN","x-api-key":"ssm:/prod/key","x-region":"eu"},"timeout":500,"tls":{"ca_bundle":"file:/etc/ca.pem","client_certificate":"ssm:/prod/cert"},"limits":{"pages":2,"bytes":1048576,"total_bytes":2097152,"clusters":3,"nodes":4,"total_nodes":5}}},"refresh":{"interval":120000},"agents":{"api":"v1","timeout":1000,"connect_timeout":2000,"node_timeout":3000,"failures_before_down":4,"successes_before_up":5,"cluster_id":"ignore","max_body":524288,"tls":{"ca_bundle":"env:CA"}},"removal":{"grace":0,"confirmations":1,"max_shrink":null}}}"#);
 }
 
 #[test]

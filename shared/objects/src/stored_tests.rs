@@ -27,7 +27,14 @@ fn tls() -> impl Strategy<Value = TlsSettings> {
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    any::<[u64; 4]>().prop_map(|[pages, bytes, clusters, nodes]| Limits { pages, bytes, clusters, nodes })
+    any::<[u64; 6]>().prop_map(|[pages, bytes, total_bytes, clusters, nodes, total_nodes]| Limits {
+        pages,
+        bytes,
+        total_bytes,
+        clusters,
+        nodes,
+        total_nodes,
+    })
 }
 
 /// Without floats: serde_json reads them back within one unit in the last place alone.

@@ -42,6 +42,7 @@ fn of_cause(cause: &(dyn Error + 'static), text: &str) -> Option<FetchError> {
             ResolveError::Refused(refused) => FetchError::AddressRefused(*refused),
             ResolveError::Failed(Some(error)) if lacks_descriptors(error) => OUT_OF_DESCRIPTORS,
             ResolveError::Failed(_) => FetchError::Dns,
+            ResolveError::Busy => FetchError::Exhausted("too many names are being looked up"),
         });
     }
     if let Some(error) = cause.downcast_ref::<io::Error>() {
@@ -50,11 +51,11 @@ fn of_cause(cause: &(dyn Error + 'static), text: &str) -> Option<FetchError> {
     of_text(text)
 }
 
-const OUT_OF_DESCRIPTORS: FetchError = FetchError::Exhausted("too many open files");
+pub(crate) const OUT_OF_DESCRIPTORS: FetchError = FetchError::Exhausted("too many open files");
 
 /// `ENFILE` and `EMFILE`: no descriptor is left, of the system's or of the process's. The standard library has no
 /// kind for them.
-fn lacks_descriptors(error: &io::Error) -> bool {
+pub(crate) fn lacks_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(23 | 24))
 }
 

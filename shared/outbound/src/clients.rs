@@ -10,12 +10,13 @@ use reqwest::{Certificate, Client, Identity, redirect};
 
 use crate::error::FetchError;
 use crate::reference::Reference;
-use crate::resolve::Resolver;
+use crate::resolve::{Lookups, Resolver};
 
 /// How long a connection is kept without a request: for the next request to the same node within its poll. Refreshes
 /// are much further apart, so that longer would only pile up open sockets; a function has 1,024 descriptors.
 const POOL_IDLE: Duration = Duration::from_secs(1);
-/// How long TLS material counts as read: a rotated certificate is picked up within this time.
+/// How long TLS material counts as read: a rotated certificate is picked up, and one that is gone refused, within
+/// this time.
 const MATERIAL_AGE: Duration = Duration::from_secs(300);
 /// The most pools that are kept. One a TLS setting in use, so a handful; beyond it the oldest goes.
 const MOST: usize = 64;
@@ -31,12 +32,13 @@ struct Pool {
 /// The clients that were built, most recent last.
 pub(crate) struct Clients {
     policy: Arc<AddressPolicy>,
+    lookups: Lookups,
     pools: Mutex<Vec<Pool>>,
 }
 
 impl Clients {
     pub(crate) fn new(policy: Arc<AddressPolicy>) -> Self {
-        Clients { policy, pools: Mutex::new(Vec::new()) }
+        Clients { policy, lookups: Lookups::new(), pools: Mutex::new(Vec::new()) }
     }
 
     /// The client for these settings, built when there is none. Building reads the TLS material and, without a
@@ -54,18 +56,16 @@ impl Clients {
         let known =
             pools.iter().position(|pool| pool.tls.as_ref() == tls && pool.connect_timeout == connect_timeout);
         if let Some(known) = known {
-            let pool = &mut pools[known];
             let referred = tls.is_some_and(|tls| tls.ca_bundle.is_some() || tls.client_certificate.is_some());
-            if referred && pool.built.elapsed() > MATERIAL_AGE {
-                pool.built = Instant::now();
-                // A file that is just being replaced must not stop what works.
-                if let Ok(client) = build(&self.policy, tls, connect_timeout) {
-                    pool.client = client;
-                }
+            if !referred || pools[known].built.elapsed() <= MATERIAL_AGE {
+                return Ok(pools[known].client.clone());
             }
-            return Ok(pool.client.clone());
+            // What was read is no longer trusted, also when it can't be read again: an authority may be gone on
+            // purpose.
+            pools.remove(known);
         }
-        let client = build(&self.policy, tls, connect_timeout)?;
+        let resolver = Resolver { policy: Arc::clone(&self.policy), lookups: self.lookups.clone() };
+        let client = build(resolver, tls, connect_timeout)?;
         if pools.len() >= MOST {
             pools.remove(0);
         }
@@ -76,7 +76,7 @@ impl Clients {
 }
 
 fn build(
-    policy: &Arc<AddressPolicy>,
+    resolver: Resolver,
     tls: Option<&TlsSettings>,
     connect_timeout: Duration,
 ) -> Result<Client, FetchError> {
@@ -88,7 +88,7 @@ fn build(
         .redirect(redirect::Policy::none())
         .no_proxy()
         .referer(false)
-        .dns_resolver(Resolver(Arc::clone(policy)))
+        .dns_resolver(resolver)
         .connect_timeout(connect_timeout)
         .pool_idle_timeout(POOL_IDLE);
     match tls {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn rotated_material_is_read_again_and_a_broken_file_keeps_what_works() {
+    fn material_is_read_again_and_what_is_gone_is_no_longer_trusted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pki/ca.pem"), &path).unwrap();
@@ -206,9 +206,13 @@ mod tests {
         clients.get(Some(&tls), LIMIT).unwrap();
         let Some(long_ago) = Instant::now().checked_sub(MATERIAL_AGE * 2) else { return };
         clients.pools.lock().unwrap()[0].built = long_ago;
-        std::fs::write(&path, "half a certif").unwrap();
+        let certificate = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let reason = clients.get(Some(&tls), LIMIT).unwrap_err().reason();
+        assert!(reason.ends_with("can't be read: entity not found"), "{reason}");
+        std::fs::write(&path, certificate).unwrap();
         clients.get(Some(&tls), LIMIT).unwrap();
-        assert!(clients.pools.lock().unwrap()[0].built > long_ago, "it was tried");
+        assert!(clients.pools.lock().unwrap()[0].built > long_ago, "it was read again");
         assert_eq!(count(&clients), 1);
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use replicante_address_policy::Refused;
 
+use crate::classify::OUT_OF_DESCRIPTORS;
 use crate::reference::ReferenceError;
 
 /// Why a request brought no answer.
@@ -71,7 +72,10 @@ impl FetchError {
     }
 
     pub(crate) fn material(what: &'static str, error: &ReferenceError) -> Self {
-        FetchError::TlsSettings { what, problem: error.to_string() }
+        match error {
+            ReferenceError::OutOfDescriptors(_) => OUT_OF_DESCRIPTORS,
+            error => FetchError::TlsSettings { what, problem: error.to_string() },
+        }
     }
 }
 
@@ -123,6 +127,12 @@ fn size_text(size: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn material_that_no_descriptor_is_left_for_says_nothing_of_the_settings() {
+        let error = ReferenceError::OutOfDescriptors("/ca.pem".into());
+        assert_eq!(FetchError::material("ca_bundle", &error), FetchError::Exhausted("too many open files"));
+    }
 
     #[test]
     fn reasons_are_short_and_name_limits_as_people_say_them() {

@@ -104,9 +104,9 @@ impl Outbound {
 
     /// Sends a request and reads the whole answer.
     ///
-    /// A `GET` whose connection is closed before anything came back is sent once more, within the same limit
-    /// of time: a connection that was kept open may have been closed by the other side while the function
-    /// was frozen between two invocations, which says nothing of the other side's health.
+    /// A `GET` whose connection is closed before the head of an answer was complete is sent once more, whether the
+    /// connection was new or kept, within the same limit of time: a kept one may have been closed by the other side
+    /// meanwhile, which says nothing of its health.
     ///
     /// # Errors
     /// Everything but an HTTP answer; any status is an answer. See [`FetchError`].

@@ -1,6 +1,12 @@
 //! References to secrets and to other material that is kept out of objects.
 
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::classify::lacks_descriptors;
+
+/// The largest file that is read: a bundle of all public authorities has 220 KiB.
+const MAX_FILE: u64 = 1024 * 1024;
 
 /// Where a secret is, never the secret itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,9 +37,12 @@ pub enum ReferenceError {
     Unreadable {
         /// The file.
         path: String,
-        /// The kind of I/O error, like `entity not found`.
+        /// The kind of I/O error, like `entity not found`, or what is wrong with the file.
         problem: String,
     },
+    /// The process has no descriptor left to open the file with. That says nothing of the file.
+    #[error("file:{0} can't be read: too many open files")]
+    OutOfDescriptors(String),
 }
 
 impl Reference {
@@ -62,10 +71,7 @@ impl Reference {
                 Ok(value) if !value.is_empty() => Ok(value.into_bytes()),
                 _ => Err(ReferenceError::NotSet(name.clone())),
             },
-            Reference::File(path) => std::fs::read(path).map_err(|error| ReferenceError::Unreadable {
-                path: path.display().to_string(),
-                problem: error.kind().to_string(),
-            }),
+            Reference::File(path) => read_file(path),
             Reference::Ssm(name) => Err(ReferenceError::NotSupported(name.clone())),
         }
     }
@@ -78,6 +84,28 @@ impl Reference {
     pub fn read_text(&self) -> Result<String, ReferenceError> {
         Ok(String::from_utf8_lossy(&self.read()?).trim().to_owned())
     }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, ReferenceError> {
+    let shown = || path.display().to_string();
+    let refused = |problem: String| ReferenceError::Unreadable { path: shown(), problem };
+    let failed = |error: std::io::Error| {
+        if lacks_descriptors(&error) {
+            ReferenceError::OutOfDescriptors(shown())
+        } else {
+            refused(error.kind().to_string())
+        }
+    };
+    // A pipe or a device would block or never end.
+    if !path.metadata().map_err(failed)?.is_file() {
+        return Err(refused("it is no regular file".into()));
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).map_err(failed)?.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(refused(format!("it is larger than {} KiB", MAX_FILE / 1024)));
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -110,6 +138,18 @@ mod tests {
         let error = |text: &str| Reference::parse(text).unwrap().read().unwrap_err().to_string();
         assert!(error("env:REPLICANTE_NO_SUCH_THING").starts_with("env:REPLICANTE_NO_SUCH_THING is not set"));
         assert_eq!(error("file:/no/such/file"), "file:/no/such/file can't be read: entity not found");
+    }
+
+    #[test]
+    fn what_is_no_file_or_has_no_end_is_refused_at_once() {
+        let error = |text: &str| Reference::parse(text).unwrap().read().unwrap_err().to_string();
+        assert_eq!(error("file:/dev/zero"), "file:/dev/zero can't be read: it is no regular file");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = format!("file:{}", file.path().display());
+        file.as_file().set_len(MAX_FILE).unwrap();
+        assert_eq!(Reference::parse(&text).unwrap().read().unwrap().len() as u64, MAX_FILE);
+        file.as_file().set_len(MAX_FILE + 1).unwrap();
+        assert_eq!(error(&text), format!("{text} can't be read: it is larger than 1024 KiB"));
     }
 
     #[test]

@@ -1,11 +1,19 @@
 //! Name resolution that hands on allowed addresses alone.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
+use std::time::Duration;
 
 use replicante_address_policy::{AddressPolicy, Refused};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::Semaphore;
+
+/// The most lookups at once. Each takes a thread until the system's resolver gives up, also after its request has
+/// ended; Tokio has 512 of them, for files too.
+const AT_ONCE: usize = 256;
+/// How long a request waits for its turn to look a name up.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// Why a name gave no address. Found again in the error of the request, see `classify.rs`.
 #[derive(Debug, thiserror::Error)]
@@ -14,19 +22,50 @@ pub(crate) enum ResolveError {
     Refused(#[source] Refused),
     #[error("no address for the name")]
     Failed(#[source] Option<io::Error>),
+    /// Too many lookups hang.
+    #[error("too many names are being looked up")]
+    Busy,
+}
+
+/// The lookups under way, of all pools together.
+#[derive(Clone, Debug)]
+pub(crate) struct Lookups(Arc<Semaphore>);
+
+impl Lookups {
+    pub(crate) fn new() -> Self {
+        Lookups(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+
+    /// Asks `lookup` on a thread of its own, which keeps its turn until it is done.
+    async fn run(
+        &self,
+        lookup: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
+    ) -> Result<Vec<SocketAddr>, ResolveError> {
+        let turn = tokio::time::timeout(WAIT, Arc::clone(&self.0).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else { return Err(ResolveError::Busy) };
+        let found = tokio::task::spawn_blocking(move || {
+            let found = lookup();
+            drop(turn);
+            found
+        });
+        let found = found.await.map_err(|_| ResolveError::Failed(None))?;
+        found.map_err(|error| ResolveError::Failed(Some(error)))
+    }
 }
 
 /// The system's resolver behind the policy.
-pub(crate) struct Resolver(pub(crate) Arc<AddressPolicy>);
+pub(crate) struct Resolver {
+    pub(crate) policy: Arc<AddressPolicy>,
+    pub(crate) lookups: Lookups,
+}
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let policy = Arc::clone(&self.0);
+        let (policy, lookups) = (Arc::clone(&self.policy), self.lookups.clone());
         Box::pin(async move {
             // The port is set by the caller; it was checked before.
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
-            let found = found.map_err(|error| ResolveError::Failed(Some(error)))?;
-            let allowed = allowed(&policy, found)?;
+            let lookup = move || (name.as_str(), 0).to_socket_addrs().map(Iterator::collect);
+            let allowed = allowed(&policy, lookups.run(lookup).await?.into_iter())?;
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })
     }
@@ -61,6 +100,27 @@ mod tests {
 
     fn addresses(list: &[&str]) -> Vec<SocketAddr> {
         list.iter().map(|text| format!("{text}:0").parse().unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn hanging_lookups_take_no_more_than_their_threads_and_the_rest_is_told_to_wait() {
+        let lookups = Lookups::new();
+        let (release, hang) = std::sync::mpsc::channel::<()>();
+        let hang = Arc::new(std::sync::Mutex::new(hang));
+        for _ in 0..AT_ONCE {
+            let hang = Arc::clone(&hang);
+            // As a request that ended: nobody waits, the thread hangs on.
+            let lookup = lookups.run(move || {
+                let _ = hang.lock().map(|hang| hang.recv());
+                Ok(Vec::new())
+            });
+            let _ = tokio::time::timeout(Duration::from_millis(1), lookup).await;
+        }
+        assert!(matches!(lookups.run(|| Ok(Vec::new())).await, Err(ResolveError::Busy)));
+        let files = tokio::task::spawn_blocking(|| 1);
+        assert_eq!(files.await.unwrap(), 1, "threads are left for other work");
+        drop(release);
+        assert!(lookups.run(|| Ok(Vec::new())).await.is_ok());
     }
 
     #[test]

@@ -52,9 +52,9 @@ settings! {
     NODES_PER_CLUSTER = "REPLICANTE_POLLS_PER_CLUSTER", Some("64"), "Agents of one cluster that are polled at once. 1 to 1024.";
     NODES_PER_FUNCTION = "REPLICANTE_POLLS_PER_FUNCTION", Some("512"), "Agents that one worker polls at once. 1 to 4096.";
     ALLOW_NETWORKS = "REPLICANTE_ALLOW_NETWORKS", Some(""),
-        "Networks that agents and sources may be in, comma-separated CIDR. Empty: all but the denied. A network named here is allowed although the built-in rules deny it.";
+        "Networks that agents and sources may be in, comma-separated CIDR. Empty: all but the denied. When given, only these, and a network within a range that is denied by itself is allowed.";
     DENY_NETWORKS = "REPLICANTE_DENY_NETWORKS", Some(""),
-        "Networks that are never connected to, besides loopback, link-local, multicast and unspecified addresses.";
+        "Networks that are never connected to, besides those that are denied by themselves: loopback, link-local, multicast, broadcast, unspecified and local-use NAT64 addresses.";
     ALLOW_PORTS = "REPLICANTE_ALLOW_PORTS", Some(""), "Ports that may be connected to: comma-separated ports and ranges. Empty: all but the denied.";
     DENY_PORTS = "REPLICANTE_DENY_PORTS", Some(""), "Ports that are never connected to.";
 }
@@ -278,6 +278,37 @@ mod tests {
         for (name, value, expected) in cases {
             let error = read(&[(name, value)]).unwrap_err().to_string();
             assert!(error.starts_with(name) && error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_four_lists_make_the_policy() {
+        let judge = |pairs: &[(&str, &str)], address: &str| {
+            let checked = read(pairs).unwrap().addresses.check(address.parse().unwrap());
+            checked.map_err(|refused| refused.to_string())
+        };
+        assert_eq!(judge(&[], "10.0.0.1:80"), Ok(()));
+        assert_eq!(judge(&[], "127.0.0.1:80"), Err("address is loopback, which is not allowed".into()));
+        for (name, value, open, closed, reason) in [
+            (
+                ALLOW_NETWORKS.name,
+                "10.0.0.0/8",
+                "10.0.0.1:80",
+                "11.0.0.1:80",
+                "address is in no allowed network",
+            ),
+            (
+                DENY_NETWORKS.name,
+                "10.0.0.0/8",
+                "11.0.0.1:80",
+                "10.0.0.1:80",
+                "address is in a denied network",
+            ),
+            (ALLOW_PORTS.name, "8000", "10.0.0.1:8000", "10.0.0.1:80", "port is not among the allowed ones"),
+            (DENY_PORTS.name, "80", "10.0.0.1:8000", "10.0.0.1:80", "port is denied"),
+        ] {
+            assert_eq!(judge(&[(name, value)], open), Ok(()), "{name}");
+            assert_eq!(judge(&[(name, value)], closed), Err(reason.into()), "{name}");
         }
     }
 

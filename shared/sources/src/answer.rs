@@ -24,6 +24,10 @@ pub(crate) struct Collector {
     limits: Limits,
     /// The records so far, those set aside included.
     records: u64,
+    /// The bytes of the pages so far.
+    bytes: u64,
+    /// The nodes of all accepted records so far.
+    nodes: u64,
     clusters: BTreeMap<String, ClusterRecord>,
     rejected: BTreeSet<RejectedRecord>,
     /// Why records without an id were set aside, and how many were for each reason.
@@ -41,6 +45,8 @@ impl Collector {
         Collector {
             limits,
             records: 0,
+            bytes: 0,
+            nodes: 0,
             clusters: BTreeMap::new(),
             rejected: BTreeSet::new(),
             nameless: BTreeMap::new(),
@@ -51,6 +57,11 @@ impl Collector {
 
     /// Adds a page of JSON. After a failure the collector is of no use.
     pub fn add_json(&mut self, bytes: &[u8]) -> Result<Cursor, Failure> {
+        self.bytes += bytes.len() as u64;
+        if self.bytes > self.limits.total_bytes {
+            let most = self.limits.total_bytes;
+            return Err(Failure::Limit { limit: "total_bytes", what: "bytes in all pages", most });
+        }
         let mut parser = serde_json::Deserializer::from_slice(bytes);
         let page = PageSeed(self).deserialize(&mut parser).and_then(|page| parser.end().map(|()| page));
         self.page(page.map_err(|error| ("JSON", error.to_string())))
@@ -102,6 +113,11 @@ impl Collector {
                 return Ok(());
             }
         };
+        self.nodes += record.nodes.len() as u64;
+        if self.nodes > self.limits.total_nodes {
+            let most = self.limits.total_nodes;
+            return Err(Failure::Limit { limit: "total_nodes", what: "nodes in all clusters", most });
+        }
         let id = record.cluster_id.clone();
         match self.clusters.entry(id.clone()) {
             Entry::Vacant(vacant) => {

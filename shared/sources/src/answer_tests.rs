@@ -269,6 +269,22 @@ fn limits_hold_for_records_and_nodes_over_all_pages_and_exactly_the_limit_is_all
 }
 
 #[test]
+fn all_pages_together_have_limits_of_bytes_and_nodes_and_exactly_the_limit_is_allowed() {
+    let page = |id: &str| {
+        json!({ "clusters": [{ "cluster_id": id, "nodes": ["http://a", "http://b"] }] }).to_string()
+    };
+    let pages = [&*page("a"), &*page("b")];
+    let bytes = pages.iter().map(|page| page.len() as u64).sum();
+    let limits = Limits { total_bytes: bytes, total_nodes: 4, ..Limits::default() };
+    assert_eq!(collect(limits.clone(), &pages).unwrap().clusters.len(), 2);
+    let reason = |limits: Limits| collect(limits, &pages).unwrap_err().to_string();
+    let fewer = Limits { total_bytes: bytes - 1, ..limits.clone() };
+    assert_eq!(reason(fewer), format!("more than {} bytes in all pages, the limit `total_bytes`", bytes - 1));
+    let fewer = Limits { total_nodes: 3, ..limits };
+    assert_eq!(reason(fewer), "more than 3 nodes in all clusters, the limit `total_nodes`");
+}
+
+#[test]
 fn a_hundred_thousand_clusters_are_an_answer() {
     let records: Vec<String> = (0..100_000)
         .map(|index| format!(r#"{{"cluster_id":"c{index}","nodes":["http://10.0.0.1:8000/{index}"]}}"#))
