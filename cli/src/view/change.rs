@@ -1,6 +1,6 @@
 //! What changed, in one line: one sentence for each type of event.
 
-use replicante_model::change::{Change, ClusterHeader, RecordDifference};
+use replicante_model::change::{Change, ClusterHeader, RecordDifference, SnapshotPart};
 use replicante_model::observation::{AgentInfo, Role};
 use replicante_model::record::AgentApi;
 use replicante_model::time::Timestamp;
@@ -32,10 +32,7 @@ pub fn describe(change: &Change) -> String {
         }
         Change::ClusterIdentityConflict(conflict) => contradiction(conflict),
         Change::ClusterIdentityResolved(conflict) => format!("no longer: {}", contradiction(conflict)),
-        Change::ClusterSnapshot(part) => {
-            let nodes = count(part.nodes.len() as u64, "node");
-            format!("part {} of {}: {nodes}", part.part, part.parts)
-        }
+        Change::ClusterSnapshot(part) => snapshot(part),
         Change::AgentNew { node, address } => format!("{node} at {address}"),
         Change::AgentUp { node, before, after }
         | Change::AgentDown { node, before, after }
@@ -123,6 +120,10 @@ fn new_cluster(header: &ClusterHeader, nodes: usize) -> String {
     let name = header.display_name.as_ref().map(|name| format!(", called {name}"));
     let nodes = count(nodes as u64, "node");
     format!("{nodes}{}{}", from.unwrap_or_default(), name.unwrap_or_default())
+}
+
+fn snapshot(part: &SnapshotPart) -> String {
+    format!("part {} of {}: {}", part.part, part.parts, count(part.nodes.len() as u64, "node"))
 }
 
 fn new_node(details: &Map<String, Value>) -> String {
