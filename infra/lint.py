@@ -149,8 +149,8 @@ def settings(resources):
 def statements(role):
     """The statements of a role, those on a condition included."""
     for policy in role["Properties"].get("Policies", []):
-        policy = policy["Fn::If"][1] if "Fn::If" in policy else policy
-        yield from policy["PolicyDocument"]["Statement"]
+        for branch in policy["Fn::If"][1:] if "Fn::If" in policy else [policy]:
+            yield from branch.get("PolicyDocument", {}).get("Statement", [])
 
 
 def listed(value):
@@ -341,6 +341,18 @@ def breaks():
     ].pop()
     yield "a denial of one function", "is not denied", lambda s: vpc(s, "RefreshWorkerRole")[1].update(
         Condition={"ArnLike": {"lambda:SourceFunctionArn": {"Fn::GetAtt": ["DiscoveryWorker", "Arn"]}}}
+    )
+    yield "a policy where there is no VPC", "s3:GetObject is not in the table", lambda s: properties(s, "RefreshWorkerRole")[
+        "Policies"
+    ][1]["Fn::If"].__setitem__(
+        2,
+        {
+            "PolicyName": "else",
+            "PolicyDocument": {
+                "Version": "2012-10-17",
+                "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": {"Fn::GetAtt": ["Table", "Arn"]}}],
+            },
+        },
     )
     yield "managed policy", "managed policies allow more", lambda s: properties(s, "RefreshWorkerRole").update(
         ManagedPolicyArns=["arn:aws:iam::aws:policy/X"]
