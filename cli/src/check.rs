@@ -7,7 +7,7 @@ use replicante_model::fold::{Fold, FoldError};
 use replicante_model::view::{ClusterState, ClusterView};
 use replicante_model::{Kind, RecordName};
 
-use crate::order::Seen;
+use crate::order::{Oddity, Seen};
 use crate::records::heads;
 use crate::view::text::list;
 
@@ -76,12 +76,27 @@ pub struct Check {
     pub equal: usize,
     /// The others, with what is different.
     pub different: Vec<String>,
+    /// What else is wrong: events that are missing, or that there was nothing to compare.
+    pub faults: Vec<String>,
 }
 
 impl Check {
+    /// Takes note of what a reader of the whole stream found odd: nothing may be.
+    pub fn note(&mut self, oddities: &[Oddity]) {
+        self.faults.extend(oddities.iter().map(ToString::to_string));
+    }
+
+    /// Takes note of how many clusters there should be something of: nothing compared is nothing shown.
+    pub fn expect(&mut self, clusters: usize) {
+        if clusters > 0 && self.equal + self.different.len() == 0 {
+            self.faults
+                .push(format!("of {clusters} clusters none was refreshed: there was nothing to compare"));
+        }
+    }
+
     /// Whether the promise held.
     pub fn holds(&self) -> bool {
-        self.different.is_empty()
+        self.different.is_empty() && self.faults.is_empty()
     }
 }
 
@@ -101,5 +116,32 @@ fn difference(folded: Option<&ClusterView>, stored: Option<&ClusterView>) -> Str
                 format!("it differs in {}", list(other, 3))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_compared_is_no_promise_held_where_there_are_clusters() {
+        let mut check = Check::default();
+        check.expect(0);
+        assert!(check.holds());
+        check.expect(24);
+        assert!(!check.holds());
+        let mut check = Check { equal: 1, ..Check::default() };
+        check.expect(24);
+        assert!(check.holds());
+    }
+
+    #[test]
+    fn an_event_that_is_missing_breaks_the_promise() {
+        let mut check = Check { equal: 1, ..Check::default() };
+        check.note(&[]);
+        assert!(check.holds());
+        check.note(&[Oddity::Gap { record: "cluster/default/zk-01".into(), from: 2, to: 3 }]);
+        assert!(!check.holds());
+        assert_eq!(check.faults, ["cluster/default/zk-01: events 2 to 3 are missing from the stream"]);
     }
 }

@@ -65,15 +65,14 @@ impl CliError {
         }
     }
 
+    /// Output that could not be written.
+    pub fn output(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe { CliError::Closed } else { CliError::Output(error) }
+    }
+
     /// A file that can't be used.
     pub fn file(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         CliError::File { action, path: path.into(), source }
-    }
-}
-
-impl From<io::Error> for CliError {
-    fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::BrokenPipe { CliError::Closed } else { CliError::Output(error) }
     }
 }
 
@@ -91,8 +90,8 @@ mod tests {
 
     #[test]
     fn a_closed_pipe_is_no_failure_and_wrong_usage_is_2() {
-        assert_eq!(CliError::from(io::Error::from(io::ErrorKind::BrokenPipe)).exit_code(), 0);
-        assert_eq!(CliError::from(io::Error::from(io::ErrorKind::StorageFull)).exit_code(), 1);
+        assert_eq!(CliError::output(io::ErrorKind::BrokenPipe.into()).exit_code(), 0);
+        assert_eq!(CliError::output(io::ErrorKind::StorageFull.into()).exit_code(), 1);
         assert_eq!(CliError::Usage("x".into()).exit_code(), 2);
     }
 

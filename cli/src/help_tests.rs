@@ -105,7 +105,7 @@ fn the_help_of_demo_up_and_fleet() {
       replicante demo --for 30s | tee demo.log  plain lines: one an event
       replicante demo --changes 200ms --seed 7  another fleet, and a wild one
 
-    Exits with 1 when the stream does not fold to the stored views.
+    Exits with 1 when the stream does not fold to the stored views, or lacks an event.
     ");
     insta::assert_snapshot!(help(&["up"]), @"
     Run it on this machine, for your own discoveries
@@ -374,11 +374,13 @@ fn the_help_of_events_and_apply() {
     Examples:
       replicante apply -f discovery.yaml            a Discovery, or a Cluster that overrides
       what its discovery says
-      replicante apply -f discoveries/*.yaml        all or nothing: one error, and no file is
+      replicante apply -f discoveries/*.yaml        checked first: one error, and no file is
       applied
       replicante apply --dry-run -f discovery.yaml  only checks, and says what would change
       generate | replicante apply -f -              from the standard input
 
+    Objects are stored in steps of 50, each as a whole: where one fails, those before it are
+    applied.
     Intervals are checked against the tick of the deployment (REPLICANTE_TICK, else 60s).
     ");
 }

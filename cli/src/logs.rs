@@ -7,6 +7,7 @@ use std::path::Path;
 use tracing_subscriber::EnvFilter;
 
 use crate::error::CliError;
+use crate::out;
 
 /// Where a command that shows something on the standard output puts logs.
 ///
@@ -34,7 +35,7 @@ pub fn start(file: Option<&Path>, screen: bool) -> Result<(), CliError> {
     }
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(wanted))
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(out::has_colours(&std::io::stderr()))
         .with_writer(std::io::stderr)
         .finish();
     set(subscriber)

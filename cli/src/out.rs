@@ -10,8 +10,7 @@ use crate::error::CliError;
 /// # Errors
 /// [`CliError::Closed`] when nobody reads any more.
 pub fn line(text: impl Display) -> Result<(), CliError> {
-    writeln!(anstream::stdout().lock(), "{text}")?;
-    Ok(())
+    writeln!(anstream::stdout().lock(), "{text}").map_err(CliError::output)
 }
 
 /// Writes bytes and the end of a line, as they are.
@@ -20,9 +19,7 @@ pub fn line(text: impl Display) -> Result<(), CliError> {
 /// [`CliError::Closed`] when nobody reads any more.
 pub fn raw(bytes: &[u8]) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
-    out.write_all(bytes)?;
-    out.write_all(b"\n")?;
-    Ok(())
+    out.write_all(bytes).and_then(|()| out.write_all(b"\n")).map_err(CliError::output)
 }
 
 /// Writes a value as indented JSON.
@@ -38,6 +35,20 @@ pub fn json(value: &impl serde::Serialize) -> Result<(), CliError> {
 pub fn note(text: impl Display) {
     // Nobody to tell is no reason to stop.
     let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// Writes text to the standard output at once, as it is.
+///
+/// # Errors
+/// [`CliError::Closed`] when nobody reads any more.
+pub fn now(text: &str) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::output)
+}
+
+/// Whether a stream is to have colours: it is a terminal that knows them, and `NO_COLOR` is not set.
+pub fn has_colours(stream: &impl anstream::stream::RawStream) -> bool {
+    anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never
 }
 
 /// Whether the standard output is a terminal that can be redrawn.

@@ -1,27 +1,28 @@
 //! Ctrl-C and its kin: the first asks for a clean end, the next for an end at once.
 
-use std::io;
-
 use tokio::time::Instant;
+
+use crate::error::CliError;
 
 /// Waits for requests to end.
 #[derive(Debug)]
 pub struct Interrupts {
     #[cfg(unix)]
-    signals: [tokio::signal::unix::Signal; 3],
+    signals: [tokio::signal::unix::Signal; 2],
 }
 
 impl Interrupts {
-    /// From now on SIGINT, SIGTERM and SIGHUP no longer end the process by themselves.
+    /// From now on SIGINT and SIGTERM no longer end the process by themselves. SIGHUP is left as it is: under `nohup`
+    /// it is ignored, and stays so.
     ///
     /// # Errors
     /// When the system refuses it.
     #[cfg(unix)]
-    pub fn watch() -> io::Result<Self> {
+    pub fn watch() -> Result<Self, CliError> {
         use tokio::signal::unix::{SignalKind, signal};
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let [interrupt, terminate, hangup] = kinds.map(signal);
-        Ok(Interrupts { signals: [interrupt?, terminate?, hangup?] })
+        let watch =
+            |kind| signal(kind).map_err(|error| CliError::Failed(format!("watching for Ctrl-C: {error}")));
+        Ok(Interrupts { signals: [watch(SignalKind::interrupt())?, watch(SignalKind::terminate())?] })
     }
 
     /// From now on Ctrl-C no longer ends the process by itself.
@@ -29,18 +30,17 @@ impl Interrupts {
     /// # Errors
     /// None on this system.
     #[cfg(not(unix))]
-    pub fn watch() -> io::Result<Self> {
+    pub fn watch() -> Result<Self, CliError> {
         Ok(Interrupts {})
     }
 
     /// Waits for the next request.
     #[cfg(unix)]
     pub async fn next(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.signals;
+        let [interrupt, terminate] = &mut self.signals;
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the functions' task reports add up to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +10,9 @@ use replicante_protocol::machine::Outcome;
 use replicante_worker::{Observer, TaskReport};
 use serde::Serialize;
 
+/// Latenesses that are kept: `up` runs for months.
+const LATE: usize = 10_000;
+
 /// What a number of tasks came to.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
@@ -17,8 +20,8 @@ pub struct Tally {
     pub refreshes: BTreeMap<&'static str, u64>,
     /// Discovery runs, by how they ended.
     pub discoveries: BTreeMap<&'static str, u64>,
-    /// How late scheduled refreshes began, in milliseconds.
-    late: Vec<u32>,
+    /// How late the last scheduled refreshes began, in milliseconds.
+    late: VecDeque<u32>,
     unchanged: Spent,
     changed: Spent,
     /// When each cluster was refreshed last.
@@ -59,7 +62,10 @@ impl Tally {
             return;
         }
         if let Some(late) = report.late {
-            self.late.push(u32::try_from(late.as_millis()).unwrap_or(u32::MAX));
+            if self.late.len() == LATE {
+                self.late.pop_front();
+            }
+            self.late.push_back(u32::try_from(late.as_millis()).unwrap_or(u32::MAX));
         }
         let spent = match report.outcome {
             Outcome::Unchanged => &mut self.unchanged,
@@ -83,9 +89,9 @@ impl Tally {
         count(&self.refreshes) + count(&self.discoveries)
     }
 
-    /// How late a scheduled refresh began: of a hundred, `percent` were not later.
+    /// How late a scheduled refresh began: of a hundred of the last ones, `percent` were not later.
     pub fn late(&self, percent: usize) -> Option<Duration> {
-        percentile(&self.late, percent).map(|millis| Duration::from_millis(millis.into()))
+        percentile(self.late.iter().copied(), percent).map(|millis| Duration::from_millis(millis.into()))
     }
 
     /// What an unchanged refresh cost.
@@ -112,8 +118,8 @@ impl Spent {
 }
 
 /// The value that `percent` of a hundred do not exceed (nearest rank).
-pub fn percentile<T: Copy + Ord>(values: &[T], percent: usize) -> Option<T> {
-    let mut sorted = values.to_vec();
+pub fn percentile<T: Copy + Ord>(values: impl IntoIterator<Item = T>, percent: usize) -> Option<T> {
+    let mut sorted: Vec<T> = values.into_iter().collect();
     sorted.sort_unstable();
     let rank = (sorted.len() * percent.min(100)).div_ceil(100).max(1);
     sorted.get(rank - 1).copied()
@@ -174,8 +180,18 @@ mod tests {
     #[test]
     fn percentiles_are_the_nearest_rank() {
         let values: Vec<u32> = (1..=100).rev().collect();
-        assert_eq!((percentile(&values, 50), percentile(&values, 99)), (Some(50), Some(99)));
-        assert_eq!((percentile(&values, 100), percentile(&[7], 50)), (Some(100), Some(7)));
-        assert_eq!(percentile::<u32>(&[], 50), None);
+        let of = |percent| percentile(values.iter().copied(), percent);
+        assert_eq!((of(50), of(99), of(100)), (Some(50), Some(99), Some(100)));
+        assert_eq!((percentile([7], 50), percentile::<u32>([], 50)), (Some(7), None));
+    }
+
+    #[test]
+    fn the_tally_does_not_grow_with_every_refresh() {
+        let mut tally = Tally::default();
+        for late in [9_000, 10].into_iter().flat_map(|late| std::iter::repeat_n(late, LATE)) {
+            tally.add(&report(Outcome::Unchanged, late, 2.0));
+        }
+        assert_eq!((tally.late.len(), tally.refreshed()), (LATE, 2 * LATE as u64));
+        assert_eq!(tally.late(100), Some(Duration::from_millis(10)));
     }
 }

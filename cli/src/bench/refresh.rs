@@ -127,16 +127,17 @@ async fn scheduled(rig: &Rig, span: Duration, figures: &mut Vec<Figure>) -> Resu
 async fn slow_agents(span: Duration, figures: &mut Vec<Figure>) -> Result<(), CliError> {
     let rig = Rig::start(world(20, 50, LATENCY)).await?;
     let alone: Vec<Vec<Task>> = rig.batches.iter().flatten().map(|task| vec![task.clone()]).collect();
-    for (batches, in_flight, how, wanted) in
-        [(&alone, 1, "one at a time", Some(2.5)), (&rig.batches, 1, "10 at a time", None)]
+    // The slowest of all, and of ten at a time the slow ones too, are a matter of what else the machine does.
+    for (batches, in_flight, how, enforced) in
+        [(&alone, 1, "one at a time", [50, 99].as_slice()), (&rig.batches, 1, "10 at a time", &[50])]
     {
         let (reports, _) = rig.drive(batches, in_flight, span / 2).await?;
         let exchange = (LATENCY * REQUESTS).as_micros() as f64;
         let durations: Vec<u128> = reports.iter().map(|report| report.duration.as_micros()).collect();
         for (percent, name) in [(50, "p50"), (99, "p99"), (100, "max")] {
-            let value = percentile(&durations, percent).unwrap_or(0) as f64 / exchange;
+            let value = percentile(durations.iter().copied(), percent).unwrap_or(0) as f64 / exchange;
             let what = format!("a refresh of 50 nodes at 20 ms, {how}, {name}");
-            let wanted = wanted.filter(|_| percent == 50).map(Wanted::AtMost);
+            let wanted = enforced.contains(&percent).then_some(Wanted::AtMost(2.5));
             figures.push(figure(what, value, "x its slowest agent", wanted));
         }
     }

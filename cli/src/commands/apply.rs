@@ -13,9 +13,10 @@ use crate::{files, out};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     replicante apply -f discovery.yaml            a Discovery, or a Cluster that overrides what its discovery says\n  \
-    replicante apply -f discoveries/*.yaml        all or nothing: one error, and no file is applied\n  \
+    replicante apply -f discoveries/*.yaml        checked first: one error, and no file is applied\n  \
     replicante apply --dry-run -f discovery.yaml  only checks, and says what would change\n  \
     generate | replicante apply -f -              from the standard input\n\n\
+    Objects are stored in steps of 50, each as a whole: where one fails, those before it are applied.\n\
     Intervals are checked against the tick of the deployment (REPLICANTE_TICK, else 60s).")]
 pub struct ApplyArgs {
     /// Objects: YAML or JSON, several documents a file; `-` for the standard input

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use replicante_aws::Start;
-use replicante_model::change::TYPE_PREFIX;
+use replicante_model::change::{TYPE_PREFIX, TYPES};
 use replicante_model::{Kind, RecordName, Timestamp};
 
 use crate::args::positive;
@@ -69,41 +69,6 @@ pub enum Output {
     /// For programs: the events as they were published, one a line
     Json,
 }
-
-/// The types that can be asked for.
-pub(crate) const TYPES: [&str; 31] = [
-    "cluster.new",
-    "cluster.changed",
-    "cluster.missing",
-    "cluster.restored",
-    "cluster.health_changed",
-    "cluster.identity_conflict",
-    "cluster.identity_resolved",
-    "cluster.snapshot",
-    "agent.new",
-    "agent.up",
-    "agent.down",
-    "agent.info_new",
-    "agent.info_changed",
-    "node.new",
-    "node.changed",
-    "node.up",
-    "node.down",
-    "node.missing",
-    "node.restored",
-    "shard.new",
-    "shard.changed",
-    "shard.removed",
-    "shard.primary_changed",
-    "shard.primary_lost",
-    "shard.primary_conflict",
-    "discovery.failed",
-    "discovery.recovered",
-    "discovery.record_rejected",
-    "discovery.record_accepted",
-    "discovery.conflict",
-    "discovery.conflict_resolved",
-];
 
 /// Reads a type, with or without its prefix; a group (`agent`) stands for all of its types.
 fn event_type(text: &str) -> Result<String, String> {

@@ -27,7 +27,7 @@ use crate::tally::SharedTally;
 use crate::view::clusters::healths;
 use crate::view::event::{Times, name, time};
 use crate::view::style::{Tone, bold};
-use crate::view::text::{clean, count};
+use crate::view::text::{clean, count, quoted};
 use crate::{files, logs, out};
 
 /// How long work in flight may take to finish; longer than any agent is waited for.
@@ -79,15 +79,26 @@ fn retention(text: &str) -> Result<Duration, String> {
 /// When an object is wrong or the services can't start.
 pub async fn run(args: UpArgs) -> Result<(), CliError> {
     logs::start(None, false)?;
-    let mut interrupts = Interrupts::watch()?;
+    // Until here Ctrl-C ends the process by itself: the standard input may be waited for as long as one likes.
     let objects = files::read(&args.files, args.tick)?;
+    let mut interrupts = Interrupts::watch()?;
     let config = LocalConfig {
         data: Some(args.data.clone()),
         tick: args.tick,
         retention: args.retention,
         ..LocalConfig::default()
     };
-    let local = Local::start(&config).await?;
+    // A task of its own: loading a long history must not keep Ctrl-C waiting.
+    let starting = tokio::spawn(async move { Local::start(&config).await });
+    let local = tokio::select! {
+        started = starting => {
+            started.map_err(|error| CliError::Failed(format!("starting the services: {error}")))??
+        }
+        () = interrupts.next() => {
+            out::note("stopped before it began: state and history are as they were");
+            return Ok(());
+        }
+    };
     let table = Table::new(&local.clients, &local.settings.table);
     for (object, effect) in objects.iter().zip(files::apply(&table, &objects, false).await?) {
         out::line(format_args!("{} {}", files::title(object), effect.as_str()))?;
@@ -99,7 +110,7 @@ pub async fn run(args: UpArgs) -> Result<(), CliError> {
     }
 
     let tally = SharedTally::default();
-    let (failed, mut failures) = mpsc::unbounded_channel();
+    let (failed, failures) = mpsc::unbounded_channel();
     let observer = tally.observer(move |report| {
         if report.outcome == Outcome::Failed {
             // Nobody listens any more once the command ends.
@@ -107,34 +118,46 @@ pub async fn run(args: UpArgs) -> Result<(), CliError> {
         }
     });
     let runner = Runner::start(&local, observer);
-    let end = args.lasting.map(|span| Instant::now() + span);
+    let shown = watch(&table, &tally, failures, args.lasting, &mut interrupts).await;
+    stop(runner, &mut interrupts).await;
+    shown
+}
+
+/// Shows how it goes until it is to end: on Ctrl-C, after its time, or when nobody reads any more.
+async fn watch(
+    table: &Table,
+    tally: &SharedTally,
+    mut failures: mpsc::UnboundedReceiver<String>,
+    lasting: Option<Duration>,
+    interrupts: &mut Interrupts,
+) -> Result<(), CliError> {
+    let end = lasting.map(|span| Instant::now() + span);
     let mut ticks = interval_at(Instant::now() + STATUS, STATUS);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut looks = interval_at(Instant::now() + LOOK, LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut before = Counts::default();
     let mut troubles = BTreeMap::new();
-    let shown = loop {
-        let shown = tokio::select! {
-            () = interrupts.next() => break Ok(()),
-            () = until(end) => break Ok(()),
-            Some(line) = failures.recv() => out::line(line),
-            _ = looks.tick() => match heads(&table, Kind::Discovery).await {
-                Ok(heads) => news(&heads, &mut troubles).into_iter().try_for_each(out::line),
-                Err(error) => Err(error.into()),
-            },
-            _ = ticks.tick() => {
-                let now = Counts::of(&tally);
-                let line = heads(&table, Kind::Cluster).await.map(|heads| status(&heads, before, now));
-                before = now;
-                line.map_err(CliError::from).and_then(out::line)
+    loop {
+        tokio::select! {
+            () = interrupts.next() => return Ok(()),
+            () = until(end) => return Ok(()),
+            Some(line) = failures.recv() => out::line(line)?,
+            _ = looks.tick() => {
+                let heads = heads(table, Kind::Discovery).await?;
+                news(&heads, &mut troubles).into_iter().try_for_each(out::line)?;
             }
-        };
-        // Nobody reads any more, or the table is gone: end as on Ctrl-C.
-        if shown.is_err() {
-            break shown;
+            _ = ticks.tick() => {
+                let now = Counts::of(tally);
+                out::line(status(&heads(table, Kind::Cluster).await?, before, now))?;
+                before = now;
+            }
         }
-    };
+    }
+}
+
+/// Stops, and says how.
+async fn stop(runner: Runner, interrupts: &mut Interrupts) {
     out::note("stopping: what is in flight may finish; Ctrl-C again ends at once");
     tokio::select! {
         stopped = runner.stop(GRACE) => match stopped {
@@ -146,7 +169,6 @@ pub async fn run(args: UpArgs) -> Result<(), CliError> {
         },
         () = interrupts.next() => out::note("stopped at once: the next start takes up what was in flight"),
     }
-    shown
 }
 
 fn introduce(data: &Path, local: &Local) -> Result<(), CliError> {
@@ -156,8 +178,8 @@ fn introduce(data: &Path, local: &Local) -> Result<(), CliError> {
         out::line(format_args!("restored: {events} of history; the queued work of {records} starts anew"))?;
     }
     let program = out::program();
-    let folder = data.display();
-    let option = if data == Path::new(DATA) { String::new() } else { format!(" --data {folder}") };
+    let folder = data.display().to_string();
+    let option = if data == Path::new(DATA) { String::new() } else { format!(" --data {}", quoted(&folder)) };
     out::line(format_args!(
         "running until Ctrl-C, with state and history in {folder}; in another terminal:"
     ))?;
@@ -168,7 +190,7 @@ fn introduce(data: &Path, local: &Local) -> Result<(), CliError> {
     ] {
         out::line(format_args!("  {}  {what}", bold(&format!("{command:<44}"))))?;
     }
-    let environment = format!(". {folder}/environment.sh");
+    let environment = format!(". {}", quoted(&format!("{folder}/environment.sh")));
     out::line(format_args!(
         "  {}  for the AWS CLI and your own programs:",
         bold(&format!("{environment:<44}"))

@@ -1,8 +1,7 @@
 //! A screen that is redrawn in place: the terminal's alternate screen, one write a frame.
 
-use std::io::{self, Write};
-
-use anstream::ColorChoice;
+use crate::error::CliError;
+use crate::out;
 
 /// To the alternate screen; no cursor, no wrapping of long lines.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
@@ -23,9 +22,9 @@ impl Screen {
     ///
     /// # Errors
     /// When it can't be written to.
-    pub fn enter() -> io::Result<Self> {
-        let colours = anstream::AutoStream::choice(&io::stdout()) != ColorChoice::Never;
-        write(ENTER)?;
+    pub fn enter() -> Result<Self, CliError> {
+        let colours = out::has_colours(&std::io::stdout());
+        out::now(ENTER)?;
         Ok(Screen { colours })
     }
 
@@ -33,22 +32,16 @@ impl Screen {
     ///
     /// # Errors
     /// When the terminal can't be written to.
-    pub fn draw(&mut self, lines: &[String]) -> io::Result<()> {
-        write(&compose(lines, self.colours))
+    pub fn draw(&mut self, lines: &[String]) -> Result<(), CliError> {
+        out::now(&compose(lines, self.colours))
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
         // A terminal that is gone needs no restoring.
-        let _ = write(LEAVE);
+        let _ = out::now(LEAVE);
     }
-}
-
-fn write(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
 }
 
 /// The bytes of a frame.

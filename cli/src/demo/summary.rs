@@ -80,8 +80,9 @@ pub fn summary(outline: &Outline<'_>) -> Vec<String> {
         fact(
             "events",
             format!(
-                "{}, each once and in order; copies dropped: {}",
+                "{}, {}; copies dropped: {}",
                 thousands(outline.by_type.values().sum()),
+                if outline.check.faults.is_empty() { "each once and in order" } else { "but see below" },
                 thousands(outline.copies)
             ),
         ),
@@ -131,7 +132,7 @@ pub fn verdict(check: &Check) -> Vec<String> {
     let text = format!("the stream folds to the stored view of {} of {all} clusters", check.equal);
     let tone = if check.holds() { Tone::Good } else { Tone::Bad };
     let mut lines = vec![tone.paint(&text)];
-    lines.extend(check.different.iter().map(|different| format!("  {different}")));
+    lines.extend(check.different.iter().chain(&check.faults).map(|wrong| format!("  {wrong}")));
     lines
 }
 
@@ -173,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_summary_says_what_it_came_to_and_what_to_do_next() {
-        insta::assert_snapshot!(show(&Check { equal: 1, different: Vec::new() }, 120), @"
+        insta::assert_snapshot!(show(&Check { equal: 1, ..Check::default() }, 120), @"
         What it came to
           clusters   1 of 3 nodes: 1 degraded
           refreshes  0: 0 unchanged, 0 with changes
@@ -200,12 +201,17 @@ mod tests {
     #[test]
     fn a_broken_promise_names_the_clusters() {
         let different = vec!["cluster/default/orders: it differs in node-1".to_owned()];
-        let text = show(&Check { equal: 0, different }, 60);
-        let verdict: Vec<&str> =
-            text.lines().filter(|line| line.contains("orders") || line.contains("folds")).collect();
+        let faults = vec!["cluster/default/orders: events 2 to 3 are missing from the stream".to_owned()];
+        let text = show(&Check { equal: 0, different, faults }, 60);
+        let verdict: Vec<&str> = text
+            .lines()
+            .filter(|line| ["orders", "folds", "369"].iter().any(|word| line.contains(word)))
+            .collect();
         insta::assert_snapshot!(verdict.join("\n"), @"
+          events     369, but see below; copies dropped: 3
         the stream folds to the stored view of 0 of 1 clusters
           cluster/default/orders: it differs in node-1
+          cluster/default/orders: events 2 to 3 are missing from the stream
         ");
         assert!(text.lines().all(|line| line.len() <= 100));
     }

@@ -1,6 +1,6 @@
 //! What changed, in one line: one sentence for each type of event.
 
-use replicante_model::change::{Change, ClusterHeader, RecordDifference};
+use replicante_model::change::{Change, ClusterHeader, RecordDifference, SnapshotPart};
 use replicante_model::observation::{AgentInfo, Role};
 use replicante_model::record::AgentApi;
 use replicante_model::time::Timestamp;
@@ -16,12 +16,7 @@ const NAMES: usize = 5;
 /// What changed, from before to after. Not yet made safe to show: see `clean`.
 pub fn describe(change: &Change) -> String {
     match change {
-        Change::ClusterNew { after, nodes } => {
-            let from = after.discovery.as_ref().map(|name| format!(" from discovery {name}"));
-            let name = after.display_name.as_ref().map(|name| format!(", called {name}"));
-            let nodes = count(nodes.len() as u64, "node");
-            format!("{nodes}{}{}", from.unwrap_or_default(), name.unwrap_or_default())
-        }
+        Change::ClusterNew { after, nodes } => new_cluster(after, nodes.len()),
         Change::ClusterChanged { before, after, nodes } => {
             let mut parts = header(before.as_ref(), after.as_ref());
             parts.extend(difference(nodes));
@@ -33,15 +28,11 @@ pub fn describe(change: &Change) -> String {
             format!("reported by its source again{}", at("missing since", missing_since))
         }
         Change::ClusterHealthChanged { before, after } => {
-            let word = |health: &Option<Health>| health.map_or("new", Health::as_str);
-            format!("{} -> {}", word(before), word(after))
+            format!("{} -> {}", health(*before), health(*after))
         }
         Change::ClusterIdentityConflict(conflict) => contradiction(conflict),
         Change::ClusterIdentityResolved(conflict) => format!("no longer: {}", contradiction(conflict)),
-        Change::ClusterSnapshot(part) => {
-            let nodes = count(part.nodes.len() as u64, "node");
-            format!("part {} of {}: {nodes}", part.part, part.parts)
-        }
+        Change::ClusterSnapshot(part) => snapshot(part),
         Change::AgentNew { node, address } => format!("{node} at {address}"),
         Change::AgentUp { node, before, after }
         | Change::AgentDown { node, before, after }
@@ -53,10 +44,7 @@ pub fn describe(change: &Change) -> String {
         Change::AgentInfoChanged { node, before, after } => {
             format!("{node}: {} -> {}", agent(before), agent(after))
         }
-        Change::NodeNew { node, after } => {
-            let text = |name: &str| after.get(name).and_then(Value::as_str).unwrap_or("?");
-            format!("{node}: {} {}, calls itself {}", text("kind"), text("version"), text("node_id"))
-        }
+        Change::NodeNew { node, after } => format!("{node}: {}", new_node(after)),
         Change::NodeChanged { node, before, after } => format!("{node}: {}", patch(before, after)),
         Change::NodeMissing { node, .. } => format!("{node}: no longer reported by its source"),
         Change::NodeRestored { node, missing_since } => {
@@ -125,6 +113,26 @@ pub fn tone(change: &Change) -> Tone {
         | Change::ShardChanged { .. }
         | Change::ShardPrimaryChanged { .. } => Tone::Plain,
     }
+}
+
+fn new_cluster(header: &ClusterHeader, nodes: usize) -> String {
+    let from = header.discovery.as_ref().map(|name| format!(" from discovery {name}"));
+    let name = header.display_name.as_ref().map(|name| format!(", called {name}"));
+    let nodes = count(nodes as u64, "node");
+    format!("{nodes}{}{}", from.unwrap_or_default(), name.unwrap_or_default())
+}
+
+fn snapshot(part: &SnapshotPart) -> String {
+    format!("part {} of {}: {}", part.part, part.parts, count(part.nodes.len() as u64, "node"))
+}
+
+fn new_node(details: &Map<String, Value>) -> String {
+    let text = |name: &str| details.get(name).and_then(Value::as_str).unwrap_or("?");
+    format!("{} {}, calls itself {}", text("kind"), text("version"), text("node_id"))
+}
+
+fn health(health: Option<Health>) -> &'static str {
+    health.map_or("new", Health::as_str)
 }
 
 fn at(words: &str, time: &Option<Timestamp>) -> String {

@@ -160,7 +160,7 @@ fn every_type_of_event_is_one_line_that_says_what_changed() {
     ");
     let names: BTreeSet<&str> = every_change().iter().map(Change::name).collect();
     assert_eq!(names.len(), lines.len(), "each type once");
-    assert_eq!(names, crate::commands::events::TYPES.into_iter().collect(), "those that --type takes");
+    assert_eq!(names, replicante_model::change::TYPES.into_iter().collect(), "those that --type takes");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use replicante_model::Timestamp;
 use replicante_model::discovery::DiscoveryState;
 use replicante_model::time::human;
-use replicante_objects::{Object, SourceSpec};
+use replicante_objects::{HttpMethod, Object, SourceSpec};
 use replicante_protocol::head::Head;
 
 use crate::view::clusters::ago;
@@ -98,7 +98,15 @@ pub fn discovery(
 fn source(source: &SourceSpec) -> String {
     match source {
         SourceSpec::Http(http) => {
-            format!("{:?} {}", http.method, http.url).replacen("Post", "POST", 1).replacen("Get", "GET", 1)
+            let method = match http.method {
+                HttpMethod::Post => "POST",
+                HttpMethod::Get => "GET",
+            };
+            // A query may hold a key.
+            let mut url = http.url.clone();
+            url.set_query(None);
+            let query = if http.url.query().is_some() { "?..." } else { "" };
+            format!("{method} {url}{query}")
         }
         SourceSpec::File(file) => format!("the file {}", file.path),
     }
@@ -149,6 +157,22 @@ mod tests {
         fleet         failing         1        1         1          1  1m     2s ago    status 500 from http://inv/clusters
         prod/by-hand  ok              7        0         0          0  1m     2s ago    -
         ");
+    }
+
+    #[test]
+    fn a_source_is_shown_with_its_method_and_without_its_query() {
+        let shown = |spec: &str| {
+            let text = format!(
+                "apiVersion: replicante.io/v0\nkind: Discovery\nmetadata: {{ name: a }}\nspec:\n  source: {spec}\n"
+            );
+            match parse_text("x", &text, Duration::from_secs(60)).unwrap().remove(0) {
+                Object::Discovery(discovery) => source(&discovery.spec.source),
+                Object::Cluster(_) => unreachable!("it is a Discovery"),
+            }
+        };
+        let get = "{ http: { url: 'http://inv/Post/Get?key=secret', method: GET } }";
+        assert_eq!(shown(get), "GET http://inv/Post/Get?...");
+        assert_eq!(shown("{ http: { url: 'http://Get.example/Post' } }"), "POST http://get.example/Post");
     }
 
     #[test]

@@ -45,6 +45,36 @@ pub fn fit(text: &str, most: usize) -> Cow<'_, str> {
     Cow::Owned(cut)
 }
 
+/// A painted line cut to so many columns: styles take none, and what ends them is kept.
+pub fn cut(line: &str, most: usize) -> Cow<'_, str> {
+    let mut kept = String::with_capacity(line.len());
+    let (mut used, mut escape, mut is_cut) = (0, false, false);
+    for c in line.chars() {
+        if escape || c == '\u{1b}' {
+            escape = c != 'm';
+            kept.push(c);
+            continue;
+        }
+        let wide = c.width().unwrap_or(0);
+        is_cut |= used + wide > most;
+        if !is_cut {
+            used += wide;
+            kept.push(c);
+        }
+    }
+    if is_cut { Cow::Owned(kept) } else { Cow::Borrowed(line) }
+}
+
+/// A word as a POSIX shell reads it back: in quotes, where it needs them.
+pub fn quoted(word: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        Cow::Borrowed(word)
+    } else {
+        Cow::Owned(format!("'{}'", word.replace('\'', "'\\''")))
+    }
+}
+
 /// Text filled with spaces to so many columns.
 pub fn pad(text: &str, to: usize) -> String {
     format!("{text}{}", " ".repeat(to.saturating_sub(width(text))))
@@ -109,6 +139,21 @@ pub fn list<T: AsRef<str>>(items: impl IntoIterator<Item = T>, most: usize) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_painted_line_is_cut_by_what_is_seen_of_it() {
+        assert_eq!(cut("\u{1b}[1mname\u{1b}[0m  更更", 7), "\u{1b}[1mname\u{1b}[0m  ");
+        assert_eq!(cut("\u{1b}[1mname\u{1b}[0m", 2), "\u{1b}[1mna\u{1b}[0m");
+        assert_eq!(cut("\u{1b}[1mname\u{1b}[0m", 4), "\u{1b}[1mname\u{1b}[0m");
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell_where_they_must_be() {
+        assert_eq!(quoted("/var/lib/replicante-1"), "/var/lib/replicante-1");
+        assert_eq!(quoted("my data"), "'my data'");
+        assert_eq!(quoted("it's; rm"), "'it'\\''s; rm'");
+        assert_eq!(quoted(""), "''");
+    }
 
     #[test]
     fn names_from_outside_can_not_steer_a_terminal() {

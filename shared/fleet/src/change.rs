@@ -216,34 +216,13 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Change::Agent { cluster, node, state } => {
-                let what = match state {
-                    AgentState::Up => "answers",
-                    AgentState::Gone => "stopped",
-                    AgentState::Hanging => "hangs",
-                };
-                write!(f, "{cluster}/{node}: agent {what}")
+                write!(f, "{cluster}/{node}: agent {}", agent_does(*state))
             }
             Change::Store { cluster, node, state } => {
-                let what = match state {
-                    StoreState::Up => "serves",
-                    StoreState::Down => "stopped",
-                    StoreState::Hanging => "hangs",
-                    StoreState::Recovering => "recovers",
-                    StoreState::RollingBack => "rolls back",
-                    StoreState::NotInCluster => "left the cluster",
-                };
-                write!(f, "{cluster}/{node}: store {what}")
+                write!(f, "{cluster}/{node}: store {}", store_does(*state))
             }
             Change::Fault { cluster, node, fault } => {
-                write!(f, "{cluster}/{node}: agent answers ")?;
-                match fault {
-                    None => f.write_str("rightly again"),
-                    Some(Fault::Garbage) => f.write_str("garbage"),
-                    Some(Fault::Html) => f.write_str("HTML"),
-                    Some(Fault::Huge(bytes)) => write!(f, "{bytes} bytes"),
-                    Some(Fault::ServerError) => f.write_str("500"),
-                    Some(Fault::OtherCluster(other)) => write!(f, "for cluster {other}"),
-                }
+                write!(f, "{cluster}/{node}: agent answers {}", answers(fault.as_ref()))
             }
             Change::Latency { cluster, node, millis } => {
                 write!(f, "{cluster}/{node}: agent answers after {millis} ms")
@@ -285,6 +264,36 @@ impl fmt::Display for Change {
             Change::Discovery { fault: Some(fault) } => write!(f, "discovery: {fault}"),
             Change::Discovery { fault: None } => f.write_str("discovery: answers rightly again"),
         }
+    }
+}
+
+fn agent_does(state: AgentState) -> &'static str {
+    match state {
+        AgentState::Up => "answers",
+        AgentState::Gone => "stopped",
+        AgentState::Hanging => "hangs",
+    }
+}
+
+fn store_does(state: StoreState) -> &'static str {
+    match state {
+        StoreState::Up => "serves",
+        StoreState::Down => "stopped",
+        StoreState::Hanging => "hangs",
+        StoreState::Recovering => "recovers",
+        StoreState::RollingBack => "rolls back",
+        StoreState::NotInCluster => "left the cluster",
+    }
+}
+
+fn answers(fault: Option<&Fault>) -> String {
+    match fault {
+        None => "rightly again".into(),
+        Some(Fault::Garbage) => "garbage".into(),
+        Some(Fault::Html) => "HTML".into(),
+        Some(Fault::Huge(bytes)) => format!("{bytes} bytes"),
+        Some(Fault::ServerError) => "500".into(),
+        Some(Fault::OtherCluster(other)) => format!("for cluster {other}"),
     }
 }
 

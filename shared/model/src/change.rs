@@ -371,6 +371,40 @@ pub enum Change {
 pub const SCHEMA_VERSION: u32 = 1;
 /// What every type's name starts with.
 pub const TYPE_PREFIX: &str = "io.replicante.";
+/// Every type, by its name after [`TYPE_PREFIX`].
+pub const TYPES: [&str; 31] = [
+    "cluster.new",
+    "cluster.changed",
+    "cluster.missing",
+    "cluster.restored",
+    "cluster.health_changed",
+    "cluster.identity_conflict",
+    "cluster.identity_resolved",
+    "cluster.snapshot",
+    "agent.new",
+    "agent.up",
+    "agent.down",
+    "agent.info_new",
+    "agent.info_changed",
+    "node.new",
+    "node.changed",
+    "node.up",
+    "node.down",
+    "node.missing",
+    "node.restored",
+    "shard.new",
+    "shard.changed",
+    "shard.removed",
+    "shard.primary_changed",
+    "shard.primary_lost",
+    "shard.primary_conflict",
+    "discovery.failed",
+    "discovery.recovered",
+    "discovery.record_rejected",
+    "discovery.record_accepted",
+    "discovery.conflict",
+    "discovery.conflict_resolved",
+];
 
 impl Change {
     /// The type's name after [`TYPE_PREFIX`].

@@ -1,12 +1,7 @@
 //! `replicante up` is killed with SIGKILL twenty times in a row while the fleet changes. Afterwards the
 //! history has no gap and no invention, and folds to the stored views.
 
-// Helpers of tests fail as tests do.
-#![allow(clippy::unwrap_used)]
-
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,41 +13,10 @@ use replicante_model::Kind;
 use replicante_model::name::SPREAD_SHARDS;
 use replicante_tests::History;
 
+use crate::up;
+
 const KILLS: usize = 20;
 const CLUSTERS: usize = 8;
-
-/// Starts `up` on the data folder and waits until it says that it runs.
-fn up(objects: &Path, data: &Path) -> Child {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_replicante"))
-        .args(["up", "-f"])
-        .arg(objects)
-        .arg("--data")
-        .arg(data)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .stdin(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut seen = Vec::new();
-    loop {
-        let Some(Ok(line)) = lines.next() else {
-            let mut errors = String::new();
-            std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut errors).unwrap();
-            panic!("`up` ended: {seen:?}\n{errors}");
-        };
-        let running = line.contains("AWS_ENDPOINT_URL_DYNAMODB");
-        seen.push(line);
-        if running {
-            break;
-        }
-    }
-    // Whoever prints to a full pipe waits: what comes is read and dropped.
-    std::thread::spawn(move || lines.for_each(drop));
-    let errors = BufReader::new(child.stderr.take().unwrap()).lines();
-    std::thread::spawn(move || errors.for_each(drop));
-    child
-}
 
 /// Bytes of the archived history: how far the system has come.
 fn progress(data: &Path) -> u64 {
