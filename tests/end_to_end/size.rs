@@ -1,13 +1,12 @@
 //! First sight of something large is a series of commits, each within the limits.
 
-use replicante_fleet::{Change, FleetConfig, Kind, WorldConfig};
+use replicante_fleet::{Change, Kind};
 use replicante_model::refresh::MAX_EVENTS;
 use replicante_tests::System;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_sight_of_thousands_of_shards_is_a_series_of_commits_that_each_fold() {
-    let fleet = FleetConfig { world: WorldConfig::default(), ..FleetConfig::default() };
-    let system = System::start_on(None, fleet).await.unwrap();
+    let system = System::start_embedded(None).await.unwrap();
     let shards = Some(7_000);
     let change = Change::AddCluster { cluster: "big".into(), kind: Kind::Kafka, nodes: 2, shards };
     system.fleet.apply(change).unwrap();
