@@ -1,4 +1,4 @@
-//! What a refresh costs is a tested figure.
+//! What a refresh costs is a tested figure: of the embedded services, which count as AWS does.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn far() -> Instant {
 
 #[tokio::test]
 async fn an_unchanged_refresh_costs_three_write_units_one_read_unit_an_item_and_no_record() {
-    let system = System::start().await.unwrap();
+    let system = System::start_embedded(None).await.unwrap();
     system.add_cluster("zk", Kind::Zookeeper, 5).unwrap();
     system.apply_discovery("").await.unwrap();
     system.discover().await;
@@ -47,7 +47,7 @@ async fn an_unchanged_refresh_costs_three_write_units_one_read_unit_an_item_and_
 
 #[tokio::test]
 async fn a_changed_refresh_adds_the_slot_the_commit_and_one_call_to_the_stream() {
-    let system = System::start().await.unwrap();
+    let system = System::start_embedded(None).await.unwrap();
     system.add_cluster("zk", Kind::Zookeeper, 5).unwrap();
     system.apply_discovery("").await.unwrap();
     system.discover().await;
@@ -67,7 +67,7 @@ async fn a_changed_refresh_adds_the_slot_the_commit_and_one_call_to_the_stream()
 
 #[tokio::test]
 async fn a_scheduler_that_finds_nothing_due_writes_nothing_and_sends_nothing() {
-    let system = System::start().await.unwrap();
+    let system = System::start_embedded(None).await.unwrap();
     system.add_cluster("zk", Kind::Zookeeper, 1).unwrap();
     system.apply_discovery("").await.unwrap();
     system.discover().await;
@@ -86,7 +86,7 @@ async fn a_scheduler_that_finds_nothing_due_writes_nothing_and_sends_nothing() {
 
 #[tokio::test]
 async fn a_refused_send_moves_nothing() {
-    let system = System::start().await.unwrap();
+    let system = System::start_embedded(None).await.unwrap();
     system.add_cluster("zk", Kind::Zookeeper, 1).unwrap();
     system.apply_discovery("").await.unwrap();
     system.discover().await;

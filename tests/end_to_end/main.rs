@@ -1,4 +1,6 @@
-//! End-to-end tests: real SDK calls over HTTP to the embedded services, real agents over HTTP.
+//! End-to-end tests: real SDK calls over HTTP to the services, real agents over HTTP.
+//!
+//! The services are the embedded ones, or those that the environment names: see `tests/emulators`.
 
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]
@@ -11,6 +13,7 @@ mod duplicates;
 mod fences;
 mod history;
 mod kills;
+mod queues;
 mod restart;
 mod running;
 mod size;

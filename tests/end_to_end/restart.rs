@@ -1,13 +1,13 @@
 //! State and history survive the process.
 
-use replicante_fleet::{Change, FleetConfig, Kind, StoreState};
+use replicante_fleet::{Change, Kind, StoreState};
 use replicante_local::{Local, LocalConfig, LocalError};
 use replicante_tests::System;
 
 #[tokio::test]
 async fn state_and_history_survive_a_restart_and_go_on_from_there() {
     let folder = tempfile::tempdir().unwrap();
-    let system = System::start_on(Some(folder.path()), FleetConfig::default()).await.unwrap();
+    let system = System::start_embedded(Some(folder.path())).await.unwrap();
     system.add_cluster("zk", Kind::Zookeeper, 3).unwrap();
     system.apply_discovery("").await.unwrap();
     system.discover().await;
@@ -21,7 +21,7 @@ async fn state_and_history_survive_a_restart_and_go_on_from_there() {
     bytes.extend_from_slice(b"cluster/default/zk\t{\"half");
     std::fs::write(&archive, &bytes).unwrap();
 
-    let system = System::start_on(Some(folder.path()), FleetConfig::default()).await.unwrap();
+    let system = System::start_embedded(Some(folder.path())).await.unwrap();
     assert_eq!(system.state("zk").await.unwrap(), before);
     let mut records = (history.records.clone(), system.history().await.unwrap().records);
     records.0.sort();
@@ -49,7 +49,7 @@ async fn a_data_folder_serves_one_process_at_a_time() {
 #[tokio::test]
 async fn history_older_than_the_retention_is_dropped_at_start() {
     let folder = tempfile::tempdir().unwrap();
-    let system = System::start_on(Some(folder.path()), FleetConfig::default()).await.unwrap();
+    let system = System::start_embedded(Some(folder.path())).await.unwrap();
     system.add_cluster("zk", Kind::Zookeeper, 1).unwrap();
     system.apply_discovery("").await.unwrap();
     system.discover().await;
@@ -71,7 +71,7 @@ async fn history_older_than_the_retention_is_dropped_at_start() {
 #[tokio::test]
 async fn what_was_queued_is_forgotten_with_the_queues() {
     let folder = tempfile::tempdir().unwrap();
-    let system = System::start_on(Some(folder.path()), FleetConfig::default()).await.unwrap();
+    let system = System::start_embedded(Some(folder.path())).await.unwrap();
     system.add_cluster("zk", Kind::Zookeeper, 1).unwrap();
     system.apply_discovery("").await.unwrap();
     system.discover().await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use replicante_fleet::{Change, FleetConfig, Kind, WorldConfig};
+use replicante_fleet::{Change, Kind};
 use replicante_model::refresh::MAX_EVENTS;
 use replicante_model::{RecordName, Timestamp};
 use replicante_protocol::task::Task;
@@ -10,8 +10,7 @@ use replicante_tests::System;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_sight_of_thousands_of_shards_is_a_series_of_commits_that_each_fold() {
-    let fleet = FleetConfig { world: WorldConfig::default(), ..FleetConfig::default() };
-    let system = System::start_on(None, fleet).await.unwrap();
+    let system = System::start_embedded(None).await.unwrap();
     let shards = Some(7_000);
     let change = Change::AddCluster { cluster: "big".into(), kind: Kind::Kafka, nodes: 2, shards };
     system.fleet.apply(change).unwrap();
@@ -35,16 +34,17 @@ async fn a_first_sight_of_thousands_of_shards_is_a_series_of_commits_that_each_f
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_invocation_has_no_time_for_is_due_at_once() {
-    let latency = Duration::from_millis(800);
-    let fleet =
-        FleetConfig { world: WorldConfig { latency, ..WorldConfig::default() }, ..FleetConfig::default() };
-    let system = System::start_on(None, fleet).await.unwrap();
+    let system = System::start().await.unwrap();
     let change =
         Change::AddCluster { cluster: "big".into(), kind: Kind::Kafka, nodes: 1, shards: Some(6_000) };
     system.fleet.apply(change).unwrap();
     system.apply_discovery("").await.unwrap();
     system.discover().await;
     system.reports();
+    system
+        .fleet
+        .apply(Change::Latency { cluster: "big".into(), node: "node-1".into(), millis: 800 })
+        .unwrap();
     // The agent takes 2.4 s and the margin is 2 s: time for one claim, and none for another.
     let task = Task::manual(RecordName::cluster("default", "big"), "test");
     assert!(system.run_refresh_within(task, Duration::from_secs(6)).await.batch_item_failures.is_empty());

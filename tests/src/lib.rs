@@ -1,5 +1,6 @@
-//! The harness of the end-to-end tests: a fleet, the embedded services and the functions, driven step by step.
+//! The harness of the end-to-end tests: a fleet, the services and the functions, driven step by step.
 
+mod endpoints;
 mod history;
 mod system;
 

@@ -3,12 +3,13 @@
 use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
-use replicante_aws::{ObjectWrite, Stream, Table};
+use replicante_aws::{Clients, Endpoints, ObjectWrite, Stream, Table};
 use replicante_discovery_worker::DiscoveryWorker;
 use replicante_fleet::{Change, Fleet, FleetConfig, Kind, WorldConfig};
 use replicante_local::{Local, LocalConfig, task_event};
@@ -20,11 +21,12 @@ use replicante_protocol::task::Task;
 use replicante_refresh_worker::RefreshWorker;
 use replicante_worker::TaskReport;
 
+use crate::endpoints::endpoints;
 use crate::history::History;
 
 /// Services, fleet and functions.
 pub struct System {
-    /// The embedded services.
+    /// The services, and what was created on them.
     pub local: Local,
     /// The simulated fleet: empty at first.
     pub fleet: Fleet,
@@ -35,29 +37,41 @@ pub struct System {
     discovery: DiscoveryWorker,
     refresh: RefreshWorker,
     reports: std::sync::Arc<std::sync::Mutex<Vec<TaskReport>>>,
+    _created: Option<Created>,
 }
 
 /// Whatever keeps a test from going on.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl System {
-    /// A system in memory with an empty fleet.
+    /// A system with an empty fleet, on the services that the environment names (`endpoints.rs` says how), else
+    /// on embedded ones in memory.
     ///
     /// # Errors
     /// When a part does not start.
     pub async fn start() -> Result<Self, Failure> {
-        Self::start_on(None, FleetConfig::default()).await
+        let Some(endpoints) = endpoints(&|name| std::env::var(name).ok())? else {
+            return Self::start_embedded(None).await;
+        };
+        let name = unique_name();
+        let local = Local::on(&endpoints, &name, &LocalConfig::default()).await?;
+        let queues = [local.settings.discovery_queue.clone(), local.settings.refresh_queue.clone()];
+        Self::new(local, Some(Created { endpoints, name, queues })).await
     }
 
-    /// A system with its data in a folder, and a fleet that is set up so; the fleet starts empty.
+    /// A system with an empty fleet, on embedded services whatever the environment says, with its data in a
+    /// folder or in memory: for what other emulators do not have, or not right, or too slowly.
     ///
     /// # Errors
     /// When a part does not start.
-    pub async fn start_on(data: Option<&Path>, mut fleet: FleetConfig) -> Result<Self, Failure> {
-        fleet.world = WorldConfig { clusters: 0, ..fleet.world };
-        let fleet = Fleet::start(fleet).await?;
-        let local =
-            Local::start(&LocalConfig { data: data.map(Path::to_owned), ..LocalConfig::default() }).await?;
+    pub async fn start_embedded(data: Option<&Path>) -> Result<Self, Failure> {
+        let config = LocalConfig { data: data.map(Path::to_owned), ..LocalConfig::default() };
+        Self::new(Local::start(&config).await?, None).await
+    }
+
+    async fn new(local: Local, created: Option<Created>) -> Result<Self, Failure> {
+        let world = WorldConfig { clusters: 0, ..WorldConfig::default() };
+        let fleet = Fleet::start(FleetConfig { world, ..FleetConfig::default() }).await?;
         let reports = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let observer = {
             let reports = std::sync::Arc::clone(&reports);
@@ -75,6 +89,7 @@ impl System {
             local,
             fleet,
             reports,
+            _created: created,
         })
     }
 
@@ -234,6 +249,46 @@ impl System {
     pub fn reports(&self) -> Vec<TaskReport> {
         self.reports.lock().map(|mut reports| std::mem::take(&mut *reports)).unwrap_or_default()
     }
+}
+
+/// What a test created on services that outlive it. It is removed when this is dropped.
+struct Created {
+    endpoints: Endpoints,
+    /// Of table and stream.
+    name: String,
+    /// URLs.
+    queues: [String; 2],
+}
+
+impl Drop for Created {
+    fn drop(&mut self) {
+        // The test's own runtime can't be waited for here, nor can the connections that it drives.
+        let removed = std::thread::scope(|scope| scope.spawn(|| self.remove()).join());
+        if let Ok(Err(problem)) = removed {
+            eprintln!("left behind: {problem}");
+        }
+    }
+}
+
+impl Created {
+    fn remove(&self) -> Result<(), Failure> {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+            let clients = Clients::local(&self.endpoints);
+            clients.delete_table(&self.name).await?;
+            clients.delete_stream(&self.name).await?;
+            for queue in &self.queues {
+                clients.delete_queue(queue).await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// A name that no other test has, of this run or another: tests share the services.
+fn unique_name() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("replicante-test-{}-{}-{count}", Timestamp::now().0, std::process::id())
 }
 
 /// An SQS event as Lambda hands it over.

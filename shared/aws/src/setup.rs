@@ -1,17 +1,23 @@
-//! Setting up what the template creates on AWS, on services that run locally.
+//! Setting up what the template creates on AWS, on services that run locally; and removing it.
 
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
 };
+use aws_sdk_kinesis::types::StreamStatus;
 use aws_sdk_sqs::types::QueueAttributeName;
+use tokio::time::{Instant, sleep};
 
 use crate::clients::Clients;
 use crate::error::AwsError;
 
+/// How long a table or stream may take until it is active, and how often that is asked.
+const ACTIVE_WITHIN: Duration = Duration::from_secs(60);
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
 impl Clients {
-    /// Creates the table, unless it exists: on demand, `pk` and `sk`.
+    /// Creates the table, unless it exists: on demand, `pk` and `sk`. Returns when it can be used.
     ///
     /// # Errors
     /// When the service refuses it.
@@ -30,26 +36,47 @@ impl Clients {
                 .key_schema(schema.build().map_err(stored)?);
         }
         match request.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => {
-                Ok(())
-            }
-            Err(error) => Err(AwsError::call(format!("creating the table {name}"), &error)),
+            Ok(_) => {}
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => {}
+            Err(error) => return Err(AwsError::call(format!("creating the table {name}"), &error)),
         }
+        let end = Instant::now() + ACTIVE_WITHIN;
+        while !self.table_is_active(name).await? {
+            wait(end, || format!("the table {name}")).await?;
+        }
+        Ok(())
     }
 
-    /// Creates the stream, unless it exists.
+    async fn table_is_active(&self, name: &str) -> Result<bool, AwsError> {
+        let described = self.dynamodb.describe_table().table_name(name).send().await;
+        let described =
+            described.map_err(|error| AwsError::call(format!("describing the table {name}"), &error))?;
+        Ok(described.table().and_then(|table| table.table_status()) == Some(&TableStatus::Active))
+    }
+
+    /// Creates the stream, unless it exists. Returns when it can be used.
     ///
     /// # Errors
     /// When the service refuses it.
     pub async fn create_stream(&self, name: &str, shards: i32) -> Result<(), AwsError> {
         match self.kinesis.create_stream().stream_name(name).shard_count(shards).send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => {
-                Ok(())
-            }
-            Err(error) => Err(AwsError::call(format!("creating the stream {name}"), &error)),
+            Ok(_) => {}
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => {}
+            Err(error) => return Err(AwsError::call(format!("creating the stream {name}"), &error)),
         }
+        let end = Instant::now() + ACTIVE_WITHIN;
+        while !self.stream_is_active(name).await? {
+            wait(end, || format!("the stream {name}")).await?;
+        }
+        Ok(())
+    }
+
+    async fn stream_is_active(&self, name: &str) -> Result<bool, AwsError> {
+        let described = self.kinesis.describe_stream_summary().stream_name(name).send().await;
+        let described =
+            described.map_err(|error| AwsError::call(format!("describing the stream {name}"), &error))?;
+        let summary = described.stream_description_summary();
+        Ok(summary.is_some_and(|summary| *summary.stream_status() == StreamStatus::Active))
     }
 
     /// Creates a queue with its dead-letter queue (`<name>-dead`), unless they exist. Returns its URL.
@@ -98,4 +125,44 @@ impl Clients {
             .map_err(|error| AwsError::call(format!("creating the queue {name}"), &error))?;
         created.queue_url.ok_or_else(|| AwsError::stored(format!("the queue {name}"), "it has no URL"))
     }
+
+    /// Deletes a table with all that is in it.
+    ///
+    /// # Errors
+    /// When the service refuses it.
+    pub async fn delete_table(&self, name: &str) -> Result<(), AwsError> {
+        let deleted = self.dynamodb.delete_table().table_name(name).send().await;
+        deleted.map(drop).map_err(|error| AwsError::call(format!("deleting the table {name}"), &error))
+    }
+
+    /// Deletes a stream with all that is in it.
+    ///
+    /// # Errors
+    /// When the service refuses it.
+    pub async fn delete_stream(&self, name: &str) -> Result<(), AwsError> {
+        let deleted = self.kinesis.delete_stream().stream_name(name).send().await;
+        deleted.map(drop).map_err(|error| AwsError::call(format!("deleting the stream {name}"), &error))
+    }
+
+    /// Deletes a queue that `create_queue` created, and its dead-letter queue.
+    ///
+    /// # Errors
+    /// When the service refuses it.
+    pub async fn delete_queue(&self, url: &str) -> Result<(), AwsError> {
+        // The URL of a queue ends with its name.
+        for url in [url.to_owned(), format!("{url}-dead")] {
+            let deleted = self.sqs.delete_queue().queue_url(&url).send().await;
+            deleted.map_err(|error| AwsError::call(format!("deleting the queue {url}"), &error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits until it is worth asking again whether something is active.
+async fn wait(end: Instant, what: impl FnOnce() -> String) -> Result<(), AwsError> {
+    if Instant::now() >= end {
+        return Err(AwsError::stored(what(), format!("it is not active after {ACTIVE_WITHIN:?}")));
+    }
+    sleep(ASK_EVERY).await;
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! The local stack: what the template creates on AWS, on the embedded services.
+//! The local stack: what the template creates on AWS, on the embedded services or on others.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,10 +15,8 @@ use crate::archive::{Archive, ArchivedStream};
 use crate::error::LocalError;
 use crate::services::Services;
 
-/// Names of what is created.
-const TABLE: &str = "replicante";
-const STREAM: &str = "replicante";
-const QUEUES: [&str; 2] = ["replicante-discovery", "replicante-refresh"];
+/// The name of what is created on the embedded services.
+const NAME: &str = "replicante";
 /// Shards of the local stream.
 const STREAM_SHARDS: i32 = 2;
 
@@ -58,7 +56,7 @@ pub struct Local {
     pub replayed: usize,
     /// Records whose queued task was forgotten with the queues.
     pub requeued: usize,
-    _services: Services,
+    _services: Option<Services>,
     _lock: Option<File>,
 }
 
@@ -79,35 +77,43 @@ impl Local {
         }
         let database = config.data.as_ref().map(|folder| folder.join("table.sqlite"));
         let services = Services::start(database.as_deref(), archive, config.retention).await?;
-        let clients = Clients::local(&services.endpoints);
-
-        clients.create_table(TABLE).await?;
-        clients.create_stream(STREAM, STREAM_SHARDS).await?;
+        let local = Self::on(&services.endpoints, NAME, config).await?;
         let replayed = history.len();
-        ArchivedStream::replay(&services.kinesis, STREAM, history).await?;
-
-        let mut environment = local_settings(config);
-        environment.extend(config.overrides.clone());
-        let visibility = environment.get("REPLICANTE_VISIBILITY_TIMEOUT").cloned().unwrap_or_default();
-        let max_receive = environment.get("REPLICANTE_MAX_RECEIVE_COUNT").cloned().unwrap_or_default();
-        for (name, variable) in
-            QUEUES.iter().zip(["REPLICANTE_DISCOVERY_QUEUE_URL", "REPLICANTE_REFRESH_QUEUE_URL"])
-        {
-            let seconds = replicante_model::time::parse_human(&visibility).unwrap_or(Duration::from_secs(30));
-            let url = clients.create_queue(name, seconds, max_receive.parse().unwrap_or(5)).await?;
-            environment.insert(variable.into(), url);
-        }
-        let mut settings = Settings::read(&|name| environment.get(name).cloned())?;
-        settings.addresses = settings.addresses.with_loopback();
-        environment.extend(endpoint_variables(&services.endpoints));
-
-        let requeued = forget_queued(&Table::new(&clients, TABLE)).await?;
-        let local =
-            Local { settings, clients, environment, replayed, requeued, _services: services, _lock: lock };
+        ArchivedStream::replay(&services.kinesis, NAME, history).await?;
+        let requeued = forget_queued(&Table::new(&local.clients, NAME)).await?;
+        let local = Local { replayed, requeued, _services: Some(services), _lock: lock, ..local };
         if let Some(folder) = &config.data {
             local.write_environment(folder)?;
         }
         Ok(local)
+    }
+
+    /// Creates what is not there yet on services that run already: table and stream of this name, queues whose
+    /// names begin with it. The data folder of the settings is not looked at.
+    ///
+    /// # Errors
+    /// [`LocalError`] when a service refuses it, or a setting is wrong.
+    pub async fn on(endpoints: &Endpoints, name: &str, config: &LocalConfig) -> Result<Self, LocalError> {
+        let clients = Clients::local(endpoints);
+        clients.create_table(name).await?;
+        clients.create_stream(name, STREAM_SHARDS).await?;
+
+        let mut environment = local_settings(config, name);
+        environment.extend(config.overrides.clone());
+        let visibility = environment.get("REPLICANTE_VISIBILITY_TIMEOUT").cloned().unwrap_or_default();
+        let max_receive = environment.get("REPLICANTE_MAX_RECEIVE_COUNT").cloned().unwrap_or_default();
+        for (work, variable) in
+            [("discovery", "REPLICANTE_DISCOVERY_QUEUE_URL"), ("refresh", "REPLICANTE_REFRESH_QUEUE_URL")]
+        {
+            let seconds = replicante_model::time::parse_human(&visibility).unwrap_or(Duration::from_secs(30));
+            let queue = format!("{name}-{work}");
+            let url = clients.create_queue(&queue, seconds, max_receive.parse().unwrap_or(5)).await?;
+            environment.insert(variable.into(), url);
+        }
+        let mut settings = Settings::read(&|name| environment.get(name).cloned())?;
+        settings.addresses = settings.addresses.with_loopback();
+        environment.extend(endpoint_variables(endpoints));
+        Ok(Local { settings, clients, environment, replayed: 0, requeued: 0, _services: None, _lock: None })
     }
 
     /// Writes the endpoints and settings into the data folder: `environment.json` for the command line, and
@@ -142,11 +148,11 @@ fn lock(folder: &Path) -> Result<File, LocalError> {
 }
 
 /// The settings of a local run: short intervals, short leases.
-fn local_settings(config: &LocalConfig) -> BTreeMap<String, String> {
+fn local_settings(config: &LocalConfig, name: &str) -> BTreeMap<String, String> {
     let settings = [
         ("REPLICANTE_DEPLOYMENT", "local".to_owned()),
-        ("REPLICANTE_TABLE", TABLE.to_owned()),
-        ("REPLICANTE_STREAM", STREAM.to_owned()),
+        ("REPLICANTE_TABLE", name.to_owned()),
+        ("REPLICANTE_STREAM", name.to_owned()),
         ("REPLICANTE_TICK", human(config.tick)),
         ("REPLICANTE_LEASE", "25s".to_owned()),
         ("REPLICANTE_VISIBILITY_TIMEOUT", "30s".to_owned()),
@@ -197,8 +203,8 @@ mod tests {
             [(Duration::from_secs(30 * 24 * 3600), 720), (Duration::from_secs(86_401), 25)]
         {
             let local = Local::start(&LocalConfig { retention, ..LocalConfig::default() }).await.unwrap();
-            let input = DescribeStreamSummaryInput { stream_name: Some(STREAM.into()), ..Default::default() };
-            let output = local._services.kinesis.describe_stream_summary(input).unwrap();
+            let input = DescribeStreamSummaryInput { stream_name: Some(NAME.into()), ..Default::default() };
+            let output = local._services.as_ref().unwrap().kinesis.describe_stream_summary(input).unwrap();
             assert_eq!(output.stream_description_summary.retention_period_hours, hours);
         }
     }

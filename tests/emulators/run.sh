@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# Runs the end-to-end tests on emulators that share no code with the embedded ones: moto for DynamoDB and SQS,
+# kinesis-local for Kinesis. Arguments go to the tests: `tests/emulators/run.sh history::`.
+#
+# Needs Python with pip, Node.js with npm, and package registries; no Docker, no AWS account. What it installs and the
+# logs of the emulators go into the target folder. The emulators end with this script, however it ends.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+target="${CARGO_TARGET_DIR:-target}"
+mkdir -p "$target/emulators"
+home="$(cd "$target/emulators" && pwd)"
+
+needs() {
+    command -v "$1" >/dev/null || { echo "tests/emulators/run.sh needs $1: it is not on the PATH ($2)" >&2; exit 1; }
+}
+
+install_moto() {
+    if ! cmp --silent tests/emulators/requirements.txt "$home/venv/requirements.txt"; then
+        rm -rf "$home/venv"
+        python3 -m venv "$home/venv"
+        "$home/venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/emulators/requirements.txt
+        cp tests/emulators/requirements.txt "$home/venv/requirements.txt"
+    fi
+}
+
+install_kinesis() {
+    if ! cmp --silent tests/emulators/package-lock.json "$home/node_modules/package-lock.json"; then
+        cp tests/emulators/package.json tests/emulators/package-lock.json "$home"
+        npm ci --prefix "$home" --ignore-scripts --no-audit --no-fund --loglevel=error
+        cp tests/emulators/package-lock.json "$home/node_modules/package-lock.json"
+    fi
+}
+
+# Each job is a process group of its own, so that what it started ends with it. No emulator holds anything that would
+# be worth an orderly end.
+set -m
+jobs=""
+stop() {
+    for job in $jobs; do kill -KILL -- "-$job" 2>/dev/null || true; done
+    wait 2>/dev/null || true
+}
+trap stop EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# start NAME COMMAND...: an emulator in the background, with a log of that name.
+start() {
+    local name=$1
+    shift
+    "$@" >"$home/$name.log" 2>&1 </dev/null &
+    jobs="$jobs $!"
+}
+
+# answers NAME URL: waits until the emulator that was started last answers there.
+answers() {
+    local ask='import sys, urllib.request as u; u.build_opener(u.ProxyHandler({})).open(sys.argv[1], timeout=2)'
+    local end=$((SECONDS + 60))
+    until "$home/venv/bin/python" -c "$ask" "$2" 2>/dev/null; do
+        if ! kill -0 "${jobs##* }" 2>/dev/null || ((SECONDS > end)); then
+            echo "the emulator of $1 does not answer; it says:" >&2
+            tail -n 20 "$home/$1.log" >&2
+            exit 1
+        fi
+        sleep 0.1
+    done
+}
+
+# moto NAME PORT
+moto() {
+    start "$1" "$home/venv/bin/moto_server" -H 127.0.0.1 -p "$2"
+    answers "$1" "http://127.0.0.1:$2/moto-api/data.json"
+}
+
+# kinesis PORT TLS_PORT: it always listens with TLS too. Its log names requests only at DEBUG.
+kinesis() {
+    local package="$home/node_modules/kinesis-local"
+    start kinesis env LOG_LEVEL=DEBUG KINESIS_MOCK_PLAIN_PORT="$1" KINESIS_MOCK_TLS_PORT="$2" \
+        KINESIS_MOCK_CERT_PATH="$package/server.json" \
+        node --require "$PWD/tests/emulators/loopback.js" "$package/main.js"
+    answers kinesis "http://127.0.0.1:$1/healthcheck"
+}
+
+# `--workspace` selects the features that the README's test command has built already. The tests that are skipped run
+# on the embedded services wherever they are started.
+run_tests() {
+    cargo test --locked --workspace --test end_to_end -- --skip cost:: --skip restart:: --skip size:: "$@" 2>&1 \
+        | tee "$home/tests.log"
+}
+
+# seen NAME WORDS TESTS: fails when the emulator's log shows fewer requests than there were tests. That the tests say
+# they passed is no proof that they ran here.
+seen() {
+    local count
+    count=$(grep --count "$2" "$home/$1.log" || true)
+    echo "the emulator of $1 saw $count requests"
+    if ((count < $3)); then
+        echo "$3 tests need more requests than that: they did not run on it" >&2
+        exit 1
+    fi
+}
+
+needs python3 "Python with pip, for moto"
+needs node "Node.js, for kinesis-local"
+needs npm "for installing kinesis-local"
+install_moto
+install_kinesis
+
+read -r dynamodb sqs kinesis tls < <("$home/venv/bin/python" -c '
+import socket
+sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
+print(*(s.getsockname()[1] for s in sockets))')
+moto dynamodb "$dynamodb"
+moto sqs "$sqs"
+kinesis "$kinesis" "$tls"
+
+export REPLICANTE_TEST_AWS_ENDPOINT_URL_DYNAMODB="http://127.0.0.1:$dynamodb"
+export REPLICANTE_TEST_AWS_ENDPOINT_URL_SQS="http://127.0.0.1:$sqs"
+export REPLICANTE_TEST_AWS_ENDPOINT_URL_KINESIS="http://127.0.0.1:$kinesis"
+
+run_tests "$@" &
+jobs="$jobs $!"
+wait $!
+
+passed=$(sed -n 's/^test result: ok\. \([0-9]*\) passed.*/\1/p' "$home/tests.log")
+if ((${passed:-0} == 0)); then
+    echo "no test ran" >&2
+    exit 1
+fi
+seen dynamodb '"[^"]*POST ' "$passed"
+seen sqs '"[^"]*POST ' "$passed"
+seen kinesis 'Received POST request' "$passed"
