@@ -12,4 +12,5 @@ mod history;
 mod kills;
 mod restart;
 mod running;
+mod settings;
 mod size;

@@ -33,6 +33,8 @@ pub struct System {
     pub table: Table,
     /// The stream.
     pub stream: Stream,
+    /// How long each invocation may last: 20 s unless said.
+    pub time_left: Duration,
     discovery: DiscoveryWorker,
     refresh: RefreshWorker,
     reports: std::sync::Arc<std::sync::Mutex<Vec<TaskReport>>>,
@@ -74,8 +76,16 @@ impl System {
             refresh: RefreshWorker::new(&local.clients, &local.settings).observed(observer),
             local,
             fleet,
+            time_left: Duration::from_secs(20),
             reports,
         })
+    }
+
+    /// Starts the workers again, with the settings of `local` as they are now. Their tasks are not reported.
+    pub fn restart_workers(&mut self) {
+        let (clients, settings) = (&self.local.clients, &self.local.settings);
+        self.discovery = DiscoveryWorker::new(clients, settings);
+        self.refresh = RefreshWorker::new(clients, settings);
     }
 
     /// Adds a cluster to the fleet.
@@ -116,12 +126,14 @@ impl System {
 
     /// Runs one manual discovery task.
     pub async fn discover(&self) -> SqsBatchResponse {
-        self.discovery.handle(event(&[Task::manual(RecordName::discovery("default", "fleet"), "test")])).await
+        self.discovery
+            .handle(self.event(&[Task::manual(RecordName::discovery("default", "fleet"), "test")]))
+            .await
     }
 
     /// Runs one discovery task of this kind.
     pub async fn run_discovery(&self, task: Task) -> SqsBatchResponse {
-        self.discovery.handle(event(&[task])).await
+        self.discovery.handle(self.event(&[task])).await
     }
 
     /// Runs one manual refresh task.
@@ -131,12 +143,12 @@ impl System {
 
     /// Runs one refresh task.
     pub async fn run_refresh(&self, task: Task) -> SqsBatchResponse {
-        self.refresh.handle(event(&[task])).await
+        self.refresh.handle(self.event(&[task])).await
     }
 
     /// Runs several refresh tasks as one batch.
     pub async fn run_refreshes(&self, tasks: &[Task]) -> SqsBatchResponse {
-        self.refresh.handle(event(tasks)).await
+        self.refresh.handle(self.event(tasks)).await
     }
 
     /// Polls a future a number of times, then drops it as a kill would. True when it ended before that.
@@ -180,8 +192,15 @@ impl System {
     /// # Errors
     /// When there is none, or it can't be read.
     pub async fn state(&self, cluster: &str) -> Result<ClusterState, Failure> {
-        let record = RecordName::cluster("default", cluster);
-        let (_, state) = self.table.look(&record).await?.ok_or_else(|| format!("{record} has no head"))?;
+        self.state_of(&RecordName::cluster("default", cluster)).await
+    }
+
+    /// A cluster's stored state, in any namespace.
+    ///
+    /// # Errors
+    /// When there is none, or it can't be read.
+    pub async fn state_of(&self, record: &RecordName) -> Result<ClusterState, Failure> {
+        let (_, state) = self.table.look(record).await?.ok_or_else(|| format!("{record} has no head"))?;
         Ok(state.ok_or_else(|| format!("{record} has no state"))?)
     }
 
@@ -229,7 +248,7 @@ impl System {
         let checked = self.history().await?.check()?;
         for (key, folded) in &checked.views {
             let record = RecordName::parse_key(key)?;
-            let stored = self.view(&record.id).await?;
+            let stored = self.state_of(&record).await?.view.ok_or("the state has no view")?;
             if stored != *folded {
                 return Err(
                     format!("{key}: the stream folds to\n{folded:#?}\nand stored is\n{stored:#?}").into()
@@ -239,14 +258,18 @@ impl System {
         Ok(checked)
     }
 
+    /// An SQS event as Lambda hands it over.
+    fn event(&self, tasks: &[Task]) -> LambdaEvent<SqsEvent> {
+        event(tasks, self.time_left)
+    }
+
     /// The reports of all tasks since the last call.
     pub fn reports(&self) -> Vec<TaskReport> {
         self.reports.lock().map(|mut reports| std::mem::take(&mut *reports)).unwrap_or_default()
     }
 }
 
-/// An SQS event as Lambda hands it over.
-fn event(tasks: &[Task]) -> LambdaEvent<SqsEvent> {
+fn event(tasks: &[Task], time_left: Duration) -> LambdaEvent<SqsEvent> {
     let records: Vec<_> = tasks
         .iter()
         .enumerate()
@@ -262,7 +285,7 @@ fn event(tasks: &[Task]) -> LambdaEvent<SqsEvent> {
         .collect();
     let event = serde_json::from_value(json!({ "Records": records })).unwrap_or_default();
     let mut context = Context::default();
-    let deadline = SystemTime::now() + Duration::from_secs(20);
+    let deadline = SystemTime::now() + time_left;
     context.deadline = deadline
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0));
