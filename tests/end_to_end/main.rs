@@ -16,4 +16,5 @@ mod kills;
 mod queues;
 mod restart;
 mod running;
+mod settings;
 mod size;

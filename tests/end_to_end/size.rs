@@ -5,7 +5,6 @@ use std::time::Duration;
 use replicante_fleet::{Change, Kind};
 use replicante_model::refresh::MAX_EVENTS;
 use replicante_model::{RecordName, Timestamp};
-use replicante_protocol::task::Task;
 use replicante_tests::System;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,7 +33,7 @@ async fn a_first_sight_of_thousands_of_shards_is_a_series_of_commits_that_each_f
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_invocation_has_no_time_for_is_due_at_once() {
-    let system = System::start().await.unwrap();
+    let mut system = System::start().await.unwrap();
     let change =
         Change::AddCluster { cluster: "big".into(), kind: Kind::Kafka, nodes: 1, shards: Some(6_000) };
     system.fleet.apply(change).unwrap();
@@ -46,8 +45,8 @@ async fn what_an_invocation_has_no_time_for_is_due_at_once() {
         .apply(Change::Latency { cluster: "big".into(), node: "node-1".into(), millis: 800 })
         .unwrap();
     // The agent takes 2.4 s and the margin is 2 s: time for one claim, and none for another.
-    let task = Task::manual(RecordName::cluster("default", "big"), "test");
-    assert!(system.run_refresh_within(task, Duration::from_secs(6)).await.batch_item_failures.is_empty());
+    system.time_left = Duration::from_secs(6);
+    assert!(system.refresh("big").await.batch_item_failures.is_empty());
     let reports = system.reports();
     assert!(reports.len() == 1 && reports[0].more, "{reports:?}");
     let head = system.head(&RecordName::cluster("default", "big")).await.unwrap();

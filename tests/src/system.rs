@@ -34,6 +34,8 @@ pub struct System {
     pub table: Table,
     /// The stream.
     pub stream: Stream,
+    /// How long each invocation may last: 20 s unless said.
+    pub time_left: Duration,
     discovery: DiscoveryWorker,
     refresh: RefreshWorker,
     reports: std::sync::Arc<std::sync::Mutex<Vec<TaskReport>>>,
@@ -88,9 +90,17 @@ impl System {
             refresh: RefreshWorker::new(&local.clients, &local.settings).observed(observer),
             local,
             fleet,
+            time_left: Duration::from_secs(20),
             reports,
             _created: created,
         })
+    }
+
+    /// Starts the workers again, with the settings of `local` as they are now. Their tasks are not reported.
+    pub fn restart_workers(&mut self) {
+        let (clients, settings) = (&self.local.clients, &self.local.settings);
+        self.discovery = DiscoveryWorker::new(clients, settings);
+        self.refresh = RefreshWorker::new(clients, settings);
     }
 
     /// Adds a cluster to the fleet.
@@ -131,12 +141,14 @@ impl System {
 
     /// Runs one manual discovery task.
     pub async fn discover(&self) -> SqsBatchResponse {
-        self.discovery.handle(event(&[Task::manual(RecordName::discovery("default", "fleet"), "test")])).await
+        self.discovery
+            .handle(self.event(&[Task::manual(RecordName::discovery("default", "fleet"), "test")]))
+            .await
     }
 
     /// Runs one discovery task of this kind.
     pub async fn run_discovery(&self, task: Task) -> SqsBatchResponse {
-        self.discovery.handle(event(&[task])).await
+        self.discovery.handle(self.event(&[task])).await
     }
 
     /// Runs one manual refresh task.
@@ -146,21 +158,12 @@ impl System {
 
     /// Runs one refresh task.
     pub async fn run_refresh(&self, task: Task) -> SqsBatchResponse {
-        self.refresh.handle(event(&[task])).await
-    }
-
-    /// Runs one refresh task in an invocation that has only so much time.
-    pub async fn run_refresh_within(&self, task: Task, time: Duration) -> SqsBatchResponse {
-        let mut event = event(&[task]);
-        let deadline = SystemTime::now() + time;
-        let since = deadline.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        event.context.deadline = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        self.refresh.handle(event).await
+        self.refresh.handle(self.event(&[task])).await
     }
 
     /// Runs several refresh tasks as one batch.
     pub async fn run_refreshes(&self, tasks: &[Task]) -> SqsBatchResponse {
-        self.refresh.handle(event(tasks)).await
+        self.refresh.handle(self.event(tasks)).await
     }
 
     /// Polls a future a number of times, then drops it as a kill would. True when it ended before that.
@@ -204,8 +207,15 @@ impl System {
     /// # Errors
     /// When there is none, or it can't be read.
     pub async fn state(&self, cluster: &str) -> Result<ClusterState, Failure> {
-        let record = RecordName::cluster("default", cluster);
-        let (_, state) = self.table.look(&record).await?.ok_or_else(|| format!("{record} has no head"))?;
+        self.state_of(&RecordName::cluster("default", cluster)).await
+    }
+
+    /// A cluster's stored state, in any namespace.
+    ///
+    /// # Errors
+    /// When there is none, or it can't be read.
+    pub async fn state_of(&self, record: &RecordName) -> Result<ClusterState, Failure> {
+        let (_, state) = self.table.look(record).await?.ok_or_else(|| format!("{record} has no head"))?;
         Ok(state.ok_or_else(|| format!("{record} has no state"))?)
     }
 
@@ -243,6 +253,11 @@ impl System {
         let checked = self.history().await?.check()?;
         checked.compare(&self.table).await?;
         Ok(checked)
+    }
+
+    /// An SQS event as Lambda hands it over.
+    fn event(&self, tasks: &[Task]) -> LambdaEvent<SqsEvent> {
+        event(tasks, self.time_left)
     }
 
     /// The reports of all tasks since the last call.
@@ -293,6 +308,10 @@ fn unique_name() -> String {
 
 /// An SQS event as Lambda hands it over.
 #[expect(clippy::expect_used, reason = "a test that can't build its input has failed")]
-fn event(tasks: &[Task]) -> LambdaEvent<SqsEvent> {
-    task_event(tasks).expect("tasks make an event")
+fn event(tasks: &[Task], time_left: Duration) -> LambdaEvent<SqsEvent> {
+    let mut event = task_event(tasks).expect("tasks make an event");
+    let deadline = SystemTime::now() + time_left;
+    let since = deadline.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    event.context.deadline = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    event
 }

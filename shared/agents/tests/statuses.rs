@@ -234,6 +234,15 @@ async fn tls_settings_of_the_discovery_are_used_and_their_failure_is_named() {
 }
 
 #[tokio::test]
+async fn opening_a_connection_has_its_own_limit() {
+    // Accepts, and says nothing to a TLS client.
+    let server = Server::start(|_| Reply::Hang).await;
+    let settings = AgentSettings { connect_timeout: SHORT, ..AgentSettings::default() };
+    let reason = agent_down(poll(&server.url("").replace("http://", "https://"), &settings).await);
+    assert_eq!(reason, "connect timeout after 300 ms");
+}
+
+#[tokio::test]
 async fn the_report_carries_the_cluster_id_that_the_node_answered_for() {
     let server = answering([V2_NODE, V2_STORE, V2_SHARDS]).await;
     let report = up(poll(&server.url(""), &pinned(AgentApi::V2)).await);

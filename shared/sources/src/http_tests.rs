@@ -120,6 +120,15 @@ async fn reason(answer: impl Fn(usize, &Question) -> Answer + Send + Sync + 'sta
 }
 
 #[tokio::test]
+async fn the_tls_settings_of_a_source_are_used() {
+    let server = Server::start(|_, _| page(None, &[])).await;
+    let url = server.url.replace("http://", "https://").parse().unwrap();
+    let tls = TlsSettings { ca_bundle: Some("env:REPLICANTE_NO_SUCH_CA".into()), client_certificate: None };
+    let reason = fetch(HttpSource { url, tls, ..server.spec() }).await.unwrap_err().reason();
+    assert!(reason.starts_with("ca_bundle: env:REPLICANTE_NO_SUCH_CA is not set"), "{reason}");
+}
+
+#[tokio::test]
 async fn post_sends_the_configured_body_and_follows_cursors_until_null() {
     let server = Server::start(|number, _| match number {
         0 => page(Some("second"), &["a", "b"]),

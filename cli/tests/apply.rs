@@ -1,0 +1,51 @@
+//! `replicante apply`: one error, and nothing of any file is stored.
+
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use replicante_aws::{ObjectKind, Table};
+use replicante_local::{Local, LocalConfig};
+
+fn apply(data: &Path, files: &[&Path]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_replicante"));
+    command.arg("apply").arg("--data").arg(data);
+    for file in files {
+        command.arg("-f").arg(file);
+    }
+    command.output().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_error_and_nothing_of_any_file_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let local =
+        Local::start(&LocalConfig { data: Some(data.clone()), ..LocalConfig::default() }).await.unwrap();
+    let table = Table::new(&local.clients, &local.settings.table);
+    let object = |name: &str, spec: &str| {
+        format!(
+            "apiVersion: replicante.io/v0\nkind: Cluster\nmetadata: {{ name: {name} }}\nspec: {spec}\n---\n"
+        )
+    };
+    let write = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let good = write("good.yaml", object("good", "{ interval: 30m }"));
+    let bad = write("bad.yaml", object("fine", "{}") + &object("bad", "{ intervall: 30m }"));
+    let refused = apply(&data, &[&good, &bad]);
+    assert!(!refused.status.success());
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("bad.yaml:9") && said.contains("intervall"), "{said}");
+    let stored =
+        async |name: &str| table.object(ObjectKind::Cluster, "default", name).await.unwrap().is_some();
+    for name in ["good", "fine", "bad"] {
+        assert!(!stored(name).await, "{name}");
+    }
+    assert!(apply(&data, &[&good]).status.success());
+    assert!(stored("good").await);
+}
