@@ -5,14 +5,14 @@ use std::path::Path;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
 use replicante_aws::{Clients, Endpoints, ObjectWrite, Stream, Table};
 use replicante_discovery_worker::DiscoveryWorker;
 use replicante_fleet::{Change, Fleet, FleetConfig, Kind, WorldConfig};
-use replicante_local::{Local, LocalConfig, task_event};
+use replicante_local::{Local, LocalConfig, task_event, within};
 use replicante_model::discovery::DiscoveryState;
 use replicante_model::view::{ClusterState, ClusterView};
 use replicante_model::{RecordName, Timestamp};
@@ -309,9 +309,5 @@ fn unique_name() -> String {
 /// An SQS event as Lambda hands it over.
 #[expect(clippy::expect_used, reason = "a test that can't build its input has failed")]
 fn event(tasks: &[Task], time_left: Duration) -> LambdaEvent<SqsEvent> {
-    let mut event = task_event(tasks).expect("tasks make an event");
-    let deadline = SystemTime::now() + time_left;
-    let since = deadline.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    event.context.deadline = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-    event
+    within(task_event(tasks).expect("tasks make an event"), time_left)
 }

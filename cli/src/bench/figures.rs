@@ -20,6 +20,11 @@ pub struct Figure {
     pub wanted: Option<Wanted>,
 }
 
+/// A figure, and what it should be.
+pub fn figure(what: impl Into<String>, value: f64, unit: &'static str, wanted: Option<Wanted>) -> Figure {
+    Figure { what: what.into(), value, unit, wanted }
+}
+
 /// What a value should be.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -58,6 +63,8 @@ pub struct Figures {
     pub command: String,
     /// The machine.
     pub machine: Machine,
+    /// What runs where.
+    pub setup: &'static str,
     /// The measurements.
     pub figures: Vec<Figure>,
 }
@@ -100,9 +107,7 @@ impl Figures {
         let Machine { cores, processor, system, build } = &self.machine;
         let mut lines = vec![
             bold(&self.command),
-            format!(
-                "{cores} cores ({processor}), {system}, {build} build; services, fleet and worker in one process"
-            ),
+            format!("{cores} cores ({processor}), {system}, {build} build; {}", self.setup),
             String::new(),
         ];
         let rows: Vec<Vec<Cell>> = self
@@ -153,6 +158,7 @@ mod tests {
                 system: "linux x86_64".into(),
                 build: "release",
             },
+            setup: "services, fleet and worker in one process",
             figures: vec![
                 figure("node refreshes", 2345.6, "a second", Some(Wanted::AtLeast(1500.0))),
                 figure("cost of an unchanged refresh", 3.0, "write units", Some(Wanted::Exactly(3.0))),

@@ -1,11 +1,17 @@
 //! The benchmarks: how much one refresh worker does, and what it costs.
 //!
 //! ```text
-//! rig.rs      services, fleet and worker in this process; drives batches of tasks as Lambda would
-//! refresh.rs  the measurements of `bench refresh`
-//! figures.rs  what was measured, for people and for programs
+//! refresh.rs   the measurements of `bench refresh`
+//! rig.rs       services, fleet and worker in this process; drives batches of tasks as Lambda would
+//! size.rs      the measurements of `bench size`
+//! schedule.rs  the measurements of `bench schedule`
+//! apart.rs     a function in a process of its own, for these two
+//! figures.rs   what was measured, for people and for programs
 //! ```
 
+pub mod apart;
 pub mod figures;
 pub mod refresh;
 pub mod rig;
+pub mod schedule;
+pub mod size;

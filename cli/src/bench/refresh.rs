@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use lambda_runtime::{Context, LambdaEvent};
 use replicante_fleet::WorldConfig;
-use replicante_local::Runner;
+use replicante_local::{Runner, scheduled as scheduled_event};
 use replicante_protocol::task::Task;
 use replicante_refresh_scheduler::refresh_scheduler;
 use replicante_worker::TaskReport;
-use serde_json::json;
 
-use crate::bench::figures::{Figure, Wanted};
+use crate::bench::figures::{Figure, Wanted, figure};
 use crate::bench::rig::{Rig, TICK};
 use crate::error::CliError;
 use crate::out;
@@ -23,10 +21,6 @@ const LATENCY: Duration = Duration::from_millis(20);
 const REQUESTS: u32 = 3;
 /// How long work in flight may take to finish.
 const GRACE: Duration = Duration::from_secs(20);
-
-fn figure(what: impl Into<String>, value: f64, unit: &'static str, wanted: Option<Wanted>) -> Figure {
-    Figure { what: what.into(), value, unit, wanted }
-}
 
 fn world(clusters: usize, nodes: usize, latency: Duration) -> WorldConfig {
     WorldConfig { clusters, nodes: nodes..=nodes, latency, ..WorldConfig::default() }
@@ -74,12 +68,8 @@ async fn cost(rig: &Rig, reports: &[TaskReport], figures: &mut Vec<Figure>) -> R
     let scheduler = refresh_scheduler(&rig.local.clients, &rig.local.settings);
     // Everything is due once a tick is over.
     tokio::time::sleep(2 * TICK).await;
-    let event = serde_json::from_value(
-        json!({ "detail-type": "Scheduled Event", "source": "aws.events", "detail": {} }),
-    )
-    .map_err(|error| CliError::Failed(format!("building a schedule's event: {error}")))?;
     let pass = scheduler
-        .handle(LambdaEvent::new(event, Context::default()))
+        .handle(scheduled_event("bench"))
         .await
         .map_err(|error| CliError::Failed(format!("a pass of the scheduler failed: {error}")))?;
     let marks = pass.cost.write_units / pass.queued.max(1) as f64;

@@ -1,8 +1,8 @@
 //! The archive: the stream's records in a file, so that the history survives the process.
 //!
-//! The embedded stream keeps its records in memory. This layer stands before it: what PutRecords stores is
-//! appended to a file *before* the caller is answered, in the order in which the stream took it. A kill between
-//! the two costs a copy: the worker was not answered, and what it owes is published again, to the byte.
+//! The embedded stream keeps its records in memory. What PutRecords stores is appended to this file *before* the caller
+//! is answered, in the order in which the stream took it. A kill between the two costs a copy: the worker was not
+//! answered, and what it owes is published again, to the byte.
 //!
 //! One line a record: its partition key, a tab, its data. Events are one line of JSON and stand as they are;
 //! other data is written as `base64:...`. A last line without an end was being written when the process was
@@ -11,35 +11,22 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use replicante_model::Timestamp;
-use rustack_kinesis_core::handler::RustackKinesisHandler;
-use rustack_kinesis_core::provider::RustackKinesis;
-use rustack_kinesis_http::body::KinesisResponseBody;
-use rustack_kinesis_http::dispatch::KinesisHandler;
-use rustack_kinesis_model::error::{KinesisError, KinesisErrorCode};
-use rustack_kinesis_model::input::{PutRecordInput, PutRecordsInput};
-use rustack_kinesis_model::operations::KinesisOperation;
 use rustack_kinesis_model::types::PutRecordsRequestEntry;
 use serde::Deserialize;
-use tokio::sync::Mutex;
 
 use crate::error::LocalError;
 
 const BINARY: &[u8] = b"base64:";
-/// Records that are put back at once: PutRecords takes 500 records and 5 MiB.
-const REPLAY: usize = 4;
 
 /// The archive's file.
 #[derive(Debug)]
 pub struct Archive {
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     file: File,
     /// Where the last whole line ends.
     length: u64,
@@ -110,7 +97,7 @@ impl Archive {
     }
 
     /// Appends records: all of them, or none.
-    fn append(&mut self, records: &[PutRecordsRequestEntry]) -> std::io::Result<()> {
+    pub(crate) fn append(&mut self, records: &[PutRecordsRequestEntry]) -> std::io::Result<()> {
         let lines: Vec<u8> =
             records.iter().flat_map(|record| encode(&record.partition_key, &record.data)).collect();
         self.whole(lines.len() as u64, |file| file.write_all(&lines))
@@ -193,106 +180,10 @@ fn event_time(data: &[u8]) -> Option<Timestamp> {
     serde_json::from_slice::<Timed>(data).ok().and_then(|event| Timestamp::parse(&event.time).ok())
 }
 
-/// The embedded stream behind its archive.
-pub(crate) struct ArchivedStream {
-    provider: Arc<RustackKinesis>,
-    inner: RustackKinesisHandler,
-    /// Held over storing and archiving, so that both have one order.
-    archive: Option<Arc<Mutex<Archive>>>,
-}
-
-impl ArchivedStream {
-    pub(crate) fn new(provider: Arc<RustackKinesis>, archive: Option<Archive>) -> Self {
-        let inner = RustackKinesisHandler::new(Arc::clone(&provider));
-        ArchivedStream { provider, inner, archive: archive.map(|archive| Arc::new(Mutex::new(archive))) }
-    }
-
-    /// Puts archived records back into the stream, as if they arrived now.
-    pub(crate) async fn replay(
-        provider: &RustackKinesis,
-        stream: &str,
-        records: Vec<(String, Vec<u8>)>,
-    ) -> Result<(), LocalError> {
-        let mut records = records.into_iter().peekable();
-        while records.peek().is_some() {
-            let entries: Vec<PutRecordsRequestEntry> = records
-                .by_ref()
-                .take(REPLAY)
-                .map(|(partition_key, data)| PutRecordsRequestEntry {
-                    data: Bytes::from(data),
-                    partition_key,
-                    ..Default::default()
-                })
-                .collect();
-            let input = PutRecordsInput {
-                records: entries,
-                stream_name: Some(stream.to_owned()),
-                ..Default::default()
-            };
-            let output =
-                provider.put_records(input).await.map_err(|error| LocalError::Replay(error.to_string()))?;
-            if output.failed_record_count.unwrap_or(0) > 0 {
-                return Err(LocalError::Replay("the stream refused a record".into()));
-            }
-        }
-        Ok(())
-    }
-}
-
-type Answer = Pin<Box<dyn Future<Output = Result<http::Response<KinesisResponseBody>, KinesisError>> + Send>>;
-
-impl KinesisHandler for ArchivedStream {
-    fn handle_operation(&self, operation: KinesisOperation, body: Bytes) -> Answer {
-        let Some(archive) = &self.archive else { return self.inner.handle_operation(operation, body) };
-        let malformed = |error: serde_json::Error| {
-            KinesisError::with_message(KinesisErrorCode::InvalidArgumentException, error.to_string())
-        };
-        let (archive, provider) = (Arc::clone(archive), Arc::clone(&self.provider));
-        match operation {
-            KinesisOperation::PutRecords => Box::pin(async move {
-                let input: PutRecordsInput = serde_json::from_slice(&body).map_err(malformed)?;
-                let records = input.records.clone();
-                let mut archive = archive.lock().await;
-                let output = provider.put_records(input).await?;
-                keep(&mut archive, &records)?;
-                drop(archive);
-                respond(&output)
-            }),
-            KinesisOperation::PutRecord => Box::pin(async move {
-                let input: PutRecordInput = serde_json::from_slice(&body).map_err(malformed)?;
-                let record = PutRecordsRequestEntry {
-                    data: input.data.clone(),
-                    partition_key: input.partition_key.clone(),
-                    ..Default::default()
-                };
-                let mut archive = archive.lock().await;
-                let output = provider.put_record(input).await?;
-                keep(&mut archive, std::slice::from_ref(&record))?;
-                drop(archive);
-                respond(&output)
-            }),
-            _ => self.inner.handle_operation(operation, body),
-        }
-    }
-}
-
-fn keep(archive: &mut Archive, records: &[PutRecordsRequestEntry]) -> Result<(), KinesisError> {
-    archive.append(records).map_err(|error| {
-        let message = format!("the archive {} can't be written: {error}", archive.path.display());
-        KinesisError::with_message(KinesisErrorCode::InternalFailureException, message)
-    })
-}
-
-fn respond(output: &impl serde::Serialize) -> Result<http::Response<KinesisResponseBody>, KinesisError> {
-    let json = serde_json::to_vec(output).map_err(|error| {
-        KinesisError::with_message(KinesisErrorCode::InternalFailureException, error.to_string())
-    })?;
-    Ok(rustack_kinesis_http::response::json_response(json, "local"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
 
     fn record(data: &'static str) -> PutRecordsRequestEntry {
         let data = Bytes::from_static(data.as_bytes());

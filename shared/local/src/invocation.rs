@@ -54,8 +54,20 @@ pub fn task_event(tasks: &[Task]) -> Result<LambdaEvent<SqsEvent>, serde_json::E
     sqs_event(&messages)
 }
 
+/// Gives an invocation so much time from now on.
+#[must_use]
+pub fn within<T>(mut event: LambdaEvent<T>, time: Duration) -> LambdaEvent<T> {
+    event.context.deadline = deadline(time);
+    event
+}
+
+fn deadline(time: Duration) -> u64 {
+    let since = (SystemTime::now() + time).duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
 /// What a schedule hands to a scheduler.
-pub(crate) fn scheduled(rule: &str) -> LambdaEvent<EventBridgeEvent> {
+pub fn scheduled(rule: &str) -> LambdaEvent<EventBridgeEvent> {
     let payload = json!({
         "version": "0",
         "id": "00000000-0000-0000-0000-000000000000",
@@ -74,12 +86,9 @@ pub(crate) fn scheduled(rule: &str) -> LambdaEvent<EventBridgeEvent> {
 
 /// The context of an invocation: what the functions read of it is its deadline.
 fn context() -> Context {
-    let deadline = SystemTime::now() + FUNCTION_TIMEOUT;
     let mut context = Context::default();
     context.request_id = "local".into();
-    context.deadline = deadline
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+    context.deadline = deadline(FUNCTION_TIMEOUT);
     context
 }
 

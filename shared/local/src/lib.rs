@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! services.rs    DynamoDB on SQLite, SQS and Kinesis, each on a loopback port of this process
-//! archive.rs     the stream's records in a file, written before PutRecords is answered
+//! stream.rs      what stands before the embedded stream: archive and limits
+//! archive.rs     its records in a file, written before PutRecords is answered
+//! throttle.rs    the limits of a shard on AWS, for tests and benchmarks
 //! stack.rs       what the template creates on AWS: table, queues with dead-letter queues, stream
 //! invocation.rs  genuine event payloads, and an end for what panics or lasts too long
 //! runner.rs      schedules, queue polling, partial batch responses
@@ -16,10 +18,12 @@ mod invocation;
 mod runner;
 mod services;
 mod stack;
+mod stream;
+mod throttle;
 
 pub use archive::Archive;
 pub use error::LocalError;
-pub use invocation::{sqs_event, task_event};
+pub use invocation::{scheduled, sqs_event, task_event, within};
 pub use runner::{Runner, Stopped};
 pub use services::Services;
 pub use stack::{Local, LocalConfig};

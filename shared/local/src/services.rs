@@ -20,8 +20,8 @@ use rustack_sqs_http::service::{SqsHttpConfig, SqsHttpService};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::archive::{Archive, ArchivedStream};
 use crate::error::LocalError;
+use crate::stream::{Gate, LocalStream};
 
 /// After a connection could not be accepted: some other must end first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -42,9 +42,9 @@ impl Services {
     ///
     /// # Errors
     /// When the database can't be opened, or there is no port to listen on.
-    pub async fn start(
+    pub(crate) async fn start(
         database: Option<&Path>,
-        archive: Option<Archive>,
+        gate: Gate,
         retention: Duration,
     ) -> Result<Self, LocalError> {
         let mut tasks = JoinSet::new();
@@ -80,7 +80,7 @@ impl Services {
             ..KinesisConfig::default()
         };
         let provider = Arc::new(RustackKinesis::new(config));
-        let handler = Arc::new(ArchivedStream::new(Arc::clone(&provider), archive));
+        let handler = Arc::new(LocalStream::new(Arc::clone(&provider), gate));
         tasks.spawn(serve(listener, KinesisHttpService::new(handler, KinesisHttpConfig::default())));
 
         let url = |address: SocketAddr| format!("http://{address}");

@@ -11,9 +11,11 @@ use replicante_model::time::human;
 use replicante_model::{Kind, Timestamp};
 use replicante_settings::Settings;
 
-use crate::archive::{Archive, ArchivedStream};
+use crate::archive::Archive;
 use crate::error::LocalError;
 use crate::services::Services;
+use crate::stream::{Gate, LocalStream};
+use crate::throttle::Throttle;
 
 /// The name of what is created on the embedded services.
 const NAME: &str = "replicante";
@@ -29,6 +31,8 @@ pub struct LocalConfig {
     pub tick: Duration,
     /// How long the history is kept.
     pub retention: Duration,
+    /// Whether the stream refuses what a shard on AWS would: more than 1,000 records or 1 MiB a second.
+    pub stream_limits: bool,
     /// Settings on top of the local defaults, by their environment variables.
     pub overrides: BTreeMap<String, String>,
 }
@@ -39,6 +43,7 @@ impl Default for LocalConfig {
             data: None,
             tick: Duration::from_secs(1),
             retention: Duration::from_secs(30 * 24 * 3600),
+            stream_limits: false,
             overrides: BTreeMap::new(),
         }
     }
@@ -69,17 +74,18 @@ impl Local {
     pub async fn start(config: &LocalConfig) -> Result<Self, LocalError> {
         let lock = config.data.as_deref().map(lock).transpose()?;
         let mut history = Vec::new();
-        let mut archive = None;
+        let throttle = config.stream_limits.then(Throttle::default);
+        let mut gate = Gate { throttle, archive: None };
         if let Some(folder) = &config.data {
             let mut opened = Archive::open(&folder.join("stream.events"))?;
             history = opened.load(Timestamp::now(), config.retention)?;
-            archive = Some(opened);
+            gate.archive = Some(opened);
         }
         let database = config.data.as_ref().map(|folder| folder.join("table.sqlite"));
-        let services = Services::start(database.as_deref(), archive, config.retention).await?;
+        let services = Services::start(database.as_deref(), gate, config.retention).await?;
         let local = Self::on(&services.endpoints, NAME, config).await?;
         let replayed = history.len();
-        ArchivedStream::replay(&services.kinesis, NAME, history).await?;
+        LocalStream::replay(&services.kinesis, NAME, history).await?;
         let requeued = forget_queued(&Table::new(&local.clients, NAME)).await?;
         let local = Local { replayed, requeued, _services: Some(services), _lock: lock, ..local };
         if let Some(folder) = &config.data {
