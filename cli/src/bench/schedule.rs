@@ -14,6 +14,7 @@ use crate::bench::figures::{Figure, Wanted, figure};
 use crate::error::CliError;
 use crate::out;
 use crate::records::heads;
+use crate::view::text::thousands;
 
 /// Heads that are created at once.
 const AT_ONCE: usize = 32;
@@ -58,7 +59,7 @@ pub async fn measure(clusters: usize) -> Result<Vec<Figure>, CliError> {
         out::note(format_args!("a pass with {name} ..."));
         let pass: PassDone = apart::start(&local, &["scheduler"]).await?;
         let wanted = if all { clusters as f64 } else { 0.0 };
-        let name = format!("{clusters} clusters, {name}");
+        let name = format!("{} clusters, {name}", thousands(clusters as u64));
         figures.push(figure(format!("{name}: tasks"), pass.queued as f64, "", Some(Wanted::Exactly(wanted))));
         figures.push(figure(format!("{name}: time"), pass.seconds, "seconds", None));
         figures.push(figure(format!("{name}: memory"), pass.peak, "MiB", None));

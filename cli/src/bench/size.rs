@@ -13,6 +13,7 @@ use replicante_protocol::task::Task;
 use crate::bench::apart::{self, Rest};
 use crate::bench::figures::{Figure, Wanted, figure};
 use crate::error::CliError;
+use crate::view::text::thousands;
 use crate::{files, out};
 
 /// How long an invocation may last, as the template says.
@@ -29,8 +30,8 @@ const CLUSTER: &str = "large";
 pub async fn measure(nodes: usize, shards: usize) -> Result<Vec<Figure>, CliError> {
     let mut figures = Vec::new();
     for (name, nodes, shards) in [
-        (format!("{nodes} nodes of 10 shards"), nodes, 10),
-        (format!("one node of {shards} shards"), 1, shards),
+        (format!("{} nodes of 10 shards", thousands(nodes as u64)), nodes, 10),
+        (format!("one node of {} shards", thousands(shards as u64)), 1, shards),
     ] {
         out::note(format_args!("{name}: first sight, then at rest ..."));
         let rest = first_sight(nodes, shards).await?;
