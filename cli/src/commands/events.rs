@@ -71,7 +71,7 @@ pub enum Output {
 }
 
 /// The types that can be asked for.
-pub(crate) const TYPES: [&str; 31] = [
+pub(crate) const TYPES: [&str; 35] = [
     "cluster.new",
     "cluster.changed",
     "cluster.missing",
@@ -97,6 +97,10 @@ pub(crate) const TYPES: [&str; 31] = [
     "shard.primary_changed",
     "shard.primary_lost",
     "shard.primary_conflict",
+    "action.new",
+    "action.changed",
+    "action.finished",
+    "action.lost",
     "discovery.failed",
     "discovery.recovered",
     "discovery.record_rejected",
