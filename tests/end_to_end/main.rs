@@ -3,6 +3,7 @@
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]
 
+mod actions;
 mod agents;
 mod cost;
 mod damage;
