@@ -164,7 +164,7 @@ fn diff_node(node: &NodeId, old: Option<&NodeActions>, new: Option<&NodeActions>
     for (id, after) in new.iter().flat_map(|new| &new.known) {
         let (node, action, after) = (node.clone(), id.clone(), after.clone());
         match old.known.get(id).cloned() {
-            Some(before) if same(&before, &after) => {}
+            Some(before) if before == after => {}
             Some(before) if after.finished && !before.finished => {
                 changes.push(Change::ActionFinished { node, action, before, after });
             }
@@ -191,11 +191,6 @@ fn diff_node(node: &NodeId, old: Option<&NodeActions>, new: Option<&NodeActions>
             });
         }
     }
-}
-
-/// Whether nothing changed. Details alone are no change: they are asked for when something else is.
-fn same(before: &ActionView, after: &ActionView) -> bool {
-    (&before.kind, &before.state, before.finished) == (&after.kind, &after.state, after.finished)
 }
 
 /// Applies one change to what is known. Changes of other things than actions are passed over.

@@ -71,7 +71,6 @@ pub fn refresh(
         return Ok(Refreshed { state, events: Vec::new(), store: false, more: false });
     };
     let mut changes = diff(old.view.as_ref(), view);
-    let of_view = changes.len();
     changes.extend(actions::diff(&old.actions, &state.actions));
     let sealer = Sealer { time: now.max(old.last_event), ..sealer.clone() };
     let mut events = sealer.seal(&changes, MAX_EVENTS, MAX_BYTES)?;
@@ -100,11 +99,7 @@ pub fn refresh(
         let (taken, left) = changes.split_at(events.len());
         let kept = fold(old.view.clone(), taken)?;
         hold_back(&mut state, &old, kept);
-        if events.len() < of_view {
-            state.actions.clone_from(&old.actions);
-        } else {
-            actions::hold_back(&old.actions, &mut state.actions, taken, left);
-        }
+        actions::hold_back(&old.actions, &mut state.actions, taken, left);
     }
     if !events.is_empty() {
         state.last_event = sealer.time;

@@ -1,8 +1,9 @@
 //! Actions: what of them is told, and what is only recorded.
 
 use replicante_model::actions::{ActionsReport, MAX_ACTIONS, NodeActions, changed};
+use replicante_model::observation::{Observation, Role};
 
-use crate::given::{Heard, acting, action, agent_down, heard, item, listed, node_down, up};
+use crate::given::{Heard, acting, action, agent_down, heard, item, listed, node_down, report, up};
 use crate::history::History;
 
 /// A cluster of one node with whose actions there was contact; they were these.
@@ -153,6 +154,23 @@ fn a_commit_that_is_cut_tells_every_change_of_an_action_once() {
     seen.sort();
     seen.dedup();
     assert_eq!(seen.len(), 16_000);
+}
+
+#[test]
+fn a_node_that_a_cut_commit_did_not_tell_of_is_met_with_its_actions_when_it_is_told() {
+    let shards: Vec<String> = (0..6000).map(|shard| format!("s{shard}")).collect();
+    let shards: Vec<(&str, Role)> = shards.iter().map(|id| (id.as_str(), Role::Secondary)).collect();
+    let seen = |node: &str| {
+        let mut report = report(node, &shards);
+        report.actions = listed(&[("a", "NEW")]);
+        (node.to_owned(), Observation::Up(Box::new(report)))
+    };
+    let heard: Heard = ["n1", "n2"].into_iter().map(seen).collect();
+    let mut history = History::of(item(&["n1", "n2"]));
+    assert!(history.refresh(&heard).more);
+    assert!(history.state.actions.is_empty(), "neither is told of in full");
+    history.refresh_all(&heard);
+    assert_eq!(history.state.actions.len(), 2);
 }
 
 #[test]
