@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use replicante_agents::v1;
+use replicante_model::actions::ActionsReport;
 use replicante_model::diff::diff;
 use replicante_model::event::{Cause, Sealer};
 use replicante_model::fold::fold;
@@ -57,6 +58,7 @@ fn case(nodes: usize, shards: usize) -> Case {
             cluster_id: "orders".into(),
             display_name: None,
             shards: reported.clone(),
+            actions: ActionsReport::default(),
         }))
     };
     Case {

@@ -5,6 +5,7 @@
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]
 
+mod actions;
 mod agents;
 mod cost;
 mod damage;

@@ -1,5 +1,6 @@
 //! What changed, in one line: one sentence for each type of event.
 
+use replicante_model::actions::ActionView;
 use replicante_model::change::{Change, ClusterHeader, RecordDifference, SnapshotPart};
 use replicante_model::observation::{AgentInfo, Role};
 use replicante_model::record::AgentApi;
@@ -63,6 +64,18 @@ pub fn describe(change: &Change) -> String {
             let before = before.as_ref().map_or_else(|| "unknown".into(), primary);
             format!("{shard}: {before} -> {}", primary(after))
         }
+        Change::ActionNew { node, action, after } => {
+            let requester = after.details.requester.as_ref().map(|who| format!(", asked for by {who}"));
+            format!("{} on {node}: {}{}", named(action, after), after.state, requester.unwrap_or_default())
+        }
+        Change::ActionChanged { node, action, before, after }
+        | Change::ActionFinished { node, action, before, after } => {
+            let error = after.details.error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
+            format!("{} on {node}: {} -> {}{error}", named(action, after), before.state, after.state)
+        }
+        Change::ActionLost { node, action, before } => {
+            format!("{} on {node}: {} -> no longer listed", named(action, before), before.state)
+        }
         Change::DiscoveryFailed { reason } => reason.clone(),
         Change::DiscoveryRecovered { failed_since } => {
             format!("works again{}", at("failed since", failed_since))
@@ -91,6 +104,7 @@ pub fn tone(change: &Change) -> Tone {
         Change::ClusterMissing { .. }
         | Change::NodeMissing { .. }
         | Change::ShardRemoved { .. }
+        | Change::ActionLost { .. }
         | Change::DiscoveryRecordRejected { .. }
         | Change::DiscoveryConflict { .. } => Tone::Warn,
         Change::AgentUp { .. }
@@ -111,7 +125,24 @@ pub fn tone(change: &Change) -> Tone {
         | Change::NodeChanged { .. }
         | Change::ShardNew { .. }
         | Change::ShardChanged { .. }
-        | Change::ShardPrimaryChanged { .. } => Tone::Plain,
+        | Change::ShardPrimaryChanged { .. }
+        | Change::ActionNew { .. }
+        | Change::ActionChanged { .. } => Tone::Plain,
+        Change::ActionFinished { after, .. } => of_action(after),
+    }
+}
+
+/// An action by its kind and id.
+fn named(id: &str, action: &ActionView) -> String {
+    format!("{} {id}", action.kind)
+}
+
+/// How an action is to be seen.
+pub fn of_action(action: &ActionView) -> Tone {
+    match action {
+        ActionView { finished: false, .. } => Tone::Plain,
+        ActionView { state, .. } if state.eq_ignore_ascii_case("FAILED") => Tone::Bad,
+        _ => Tone::Good,
     }
 }
 

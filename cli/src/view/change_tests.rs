@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use replicante_model::actions::ActionDetails;
 use replicante_model::change::{AddressChange, RoleOf, SnapshotPart};
 use replicante_model::observation::AgentVersion;
 use replicante_model::view::NodeView;
@@ -31,6 +32,16 @@ fn store_down() -> NodeStatus {
 
 fn led_by(node: &str) -> Primary {
     Primary::Elected { node: node.into() }
+}
+
+fn action(state: &str) -> ActionView {
+    let finished = state == "FAILED";
+    let details = ActionDetails {
+        requester: Some("CORE_API".into()),
+        error: finished.then(|| "no route".into()),
+        ..ActionDetails::default()
+    };
+    ActionView { kind: "test.ping".into(), state: state.into(), finished, details }
 }
 
 /// One change of every type.
@@ -107,6 +118,20 @@ pub(crate) fn every_change() -> Vec<Change> {
             before: Some(led_by("node-2")),
             after: Primary::Conflict { nodes: vec!["node-1".into(), node()] },
         },
+        Change::ActionNew { node: node(), action: "b0fc".into(), after: action("NEW") },
+        Change::ActionChanged {
+            node: node(),
+            action: "b0fc".into(),
+            before: action("NEW"),
+            after: action("RUNNING"),
+        },
+        Change::ActionFinished {
+            node: node(),
+            action: "b0fc".into(),
+            before: action("RUNNING"),
+            after: action("FAILED"),
+        },
+        Change::ActionLost { node: node(), action: "b0fc".into(), before: action("NEW") },
         Change::DiscoveryFailed { reason: "status 500".into() },
         Change::DiscoveryRecovered { failed_since: since },
         Change::DiscoveryRecordRejected {
@@ -151,6 +176,10 @@ fn every_type_of_event_is_one_line_that_says_what_changed() {
     shard.primary_changed      Plain: orders/0: unknown -> node-2
     shard.primary_lost         Bad: orders/0: node-2 -> nobody
     shard.primary_conflict     Bad: orders/0: node-2 -> node-1 and node-2
+    action.new                 Plain: test.ping b0fc on node-2: NEW, asked for by CORE_API
+    action.changed             Plain: test.ping b0fc on node-2: NEW -> RUNNING
+    action.finished            Bad: test.ping b0fc on node-2: RUNNING -> FAILED (no route)
+    action.lost                Warn: test.ping b0fc on node-2: NEW -> no longer listed
     discovery.failed           Bad: status 500
     discovery.recovered        Good: works again, failed since 2026-01-02T02:04:05.678Z
     discovery.record_rejected  Warn: clusters[3] is set aside: it has no cluster_id

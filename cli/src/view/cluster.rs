@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use replicante_model::Timestamp;
+use replicante_model::actions::{ActionView, NodeActions};
 use replicante_model::observation::Role;
 use replicante_model::time::human;
 use replicante_model::view::{
@@ -10,7 +11,7 @@ use replicante_model::view::{
 };
 use replicante_protocol::head::Head;
 
-use crate::view::change::{agent, contradiction, primary, role};
+use crate::view::change::{agent, contradiction, of_action, primary, role};
 use crate::view::clusters::ago;
 use crate::view::record::{row, schedule};
 use crate::view::style::{Tone, bold, of_health};
@@ -19,6 +20,8 @@ use crate::view::text::{clean, count, list, pad};
 
 /// Shards that are shown.
 const SHARDS: usize = 100;
+/// Actions that are shown.
+const ACTIONS: usize = 20;
 /// Holders of a shard that are shown.
 const HOLDERS: usize = 9;
 
@@ -81,6 +84,38 @@ pub fn cluster(
                     .paint(&format!("how far they are behind was stored {}", ago(Some(state.read_at), now))),
             );
         }
+    }
+    lines.extend(actions(state, most));
+    lines
+}
+
+/// The actions of all nodes: the unfinished ones first.
+fn actions(state: &ClusterState, most: Option<usize>) -> Vec<String> {
+    let of_node = |(node, actions)| {
+        let actions: &NodeActions = actions;
+        actions.known.iter().map(move |(id, action)| (action.finished, node, id, action))
+    };
+    let mut all: Vec<(bool, &String, &String, &ActionView)> =
+        state.actions.iter().flat_map(of_node).collect();
+    if all.is_empty() {
+        return Vec::new();
+    }
+    all.sort_unstable_by_key(|(finished, node, id, _)| (*finished, *node, *id));
+    let row = |(_, node, id, action): &(bool, &String, &String, &ActionView)| {
+        vec![
+            Cell::text(*id),
+            Cell::text(*node),
+            Cell::text(&action.state).toned(of_action(action)),
+            Cell::text(&action.kind),
+            Cell::text(action.details.error.as_deref().unwrap_or_default()),
+        ]
+    };
+    let rows: Vec<Vec<Cell>> = all.iter().take(ACTIONS).map(row).collect();
+    let mut lines = vec![String::new()];
+    lines.extend(table(&["ACTION", "NODE", "STATE", "KIND", "ERROR"], &rows, most));
+    if all.len() > ACTIONS {
+        let more = count((all.len() - ACTIONS) as u64, "more action");
+        lines.push(format!("and {more}: -o json shows them all"));
     }
     lines
 }
@@ -229,6 +264,35 @@ mod tests {
 
           nothing is known of it yet: it was discovered, and its first refresh is to come
         ");
+    }
+
+    #[test]
+    fn the_unfinished_actions_of_all_nodes_come_first_and_many_are_cut() {
+        let mut state = state();
+        let action = |kind: &str, state: &str, finished| ActionView {
+            kind: kind.into(),
+            state: state.into(),
+            finished,
+            ..ActionView::default()
+        };
+        let of = |actions: &[(&str, ActionView)]| NodeActions {
+            known: actions.iter().map(|(id, action)| ((*id).to_string(), action.clone())).collect(),
+            more: false,
+        };
+        let mut failed = action("test.ping", "FAILED", true);
+        failed.details.error = Some("no route".into());
+        state.actions.insert("node-1".into(), of(&[("a1", failed)]));
+        state.actions.insert("node-2".into(), of(&[("b1", action("store.backup", "RUNNING", false))]));
+        let text = plain(&actions(&state, None));
+        insta::assert_snapshot!(text.trim_start(), @"
+        ACTION  NODE    STATE    KIND          ERROR
+        b1      node-2  RUNNING  store.backup
+        a1      node-1  FAILED   test.ping     no route
+        ");
+        let many = (0..50).map(|id| (format!("c{id}"), action("k", "DONE", true))).collect();
+        state.actions.insert("node-3".into(), NodeActions { known: many, more: false });
+        let text = plain(&actions(&state, None));
+        assert!(text.ends_with("and 32 more actions: -o json shows them all"), "{text}");
     }
 
     #[test]

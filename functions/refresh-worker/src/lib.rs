@@ -60,6 +60,7 @@ impl Job for Refresh {
                     // A node that was never polled is asked everything at once.
                     was_down: known.is_some_and(|node| node.status != NodeStatus::Up && node.agent.is_some()),
                     last_api: known.and_then(|node| node.agent.as_ref()).map(|agent| agent.api),
+                    actions: state.actions.get(id),
                 }
             })
             .collect();

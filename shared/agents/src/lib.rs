@@ -11,6 +11,7 @@
 //! node.rs      one node: which requests, in which order, and what their outcome means
 //! v1.rs v2.rs  the answers of each protocol          (pure: bytes in, values out)
 //! shards.rs    the list of shards, common to both    (pure)
+//! actions.rs   the actions: their requests, and their lists, common to both
 //! liberal.rs   JSON values of a type that may vary   (pure)
 //! reason.rs    short, stable text for what failed    (pure)
 //! quirks.rs    what single stores do differently     (a table)
@@ -22,9 +23,8 @@
 //!   a node is called down, what is stale. The model does that; a report carries the `cluster_id` it came with.
 //! - No retries: the next refresh is the retry. (A `GET` whose connection is closed before an answer is repeated
 //!   once by `replicante-outbound`.)
-//! - No actions yet. Their requests belong after the shards, in `node.rs`, where a failure can no longer
-//!   change the status.
 
+pub mod actions;
 mod liberal;
 mod node;
 mod poll;

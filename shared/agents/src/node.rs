@@ -8,10 +8,12 @@
 //! | the cluster's time is up before it is known, or this process lacks descriptors | `NotPolled` |
 //! | all answer | `Up` |
 //!
-//! The first failure ends the poll: a hanging datastore takes an agent's few threads with each request.
+//! The first failure ends the poll: a hanging datastore takes an agent's few threads with each request. The actions
+//! come last, see `actions.rs`: whatever becomes of them, the node is up.
 
 use std::time::Duration;
 
+use replicante_model::actions::ActionsReport;
 use replicante_model::observation::{AgentInfo, NodeReport, Observation};
 use replicante_model::record::{AgentApi, AgentSettings, ClusterIdCheck};
 use replicante_outbound::{FetchError, Fetched, Outbound, Request};
@@ -45,7 +47,7 @@ enum End {
 }
 
 /// Why a request brought nothing that can be used.
-enum Miss {
+pub(crate) enum Miss {
     /// What was lacking is ours, the cluster's time or this process's descriptors: that says nothing of the node.
     Ours,
     /// No HTTP answer.
@@ -66,15 +68,23 @@ impl NodePoll<'_> {
             AgentApi::V2 => AgentApi::V1,
         };
         match self.ask(first, false).await {
-            Ok(report) => Observation::Up(Box::new(report)),
+            Ok(report) => self.up(report).await,
             Err(End::Known(observation)) => observation,
             Err(End::NotSpoken) if pinned.is_some() => not_spoken(&[first]),
             Err(End::NotSpoken) => match self.ask(second, true).await {
-                Ok(report) => Observation::Up(Box::new(report)),
+                Ok(report) => self.up(report).await,
                 Err(End::Known(observation)) => observation,
                 Err(End::NotSpoken) => not_spoken(&[AgentApi::V1, AgentApi::V2]),
             },
         }
+    }
+
+    /// The report, with the actions. Those of another cluster's node are not asked for: they don't enter the view.
+    async fn up(&self, mut report: NodeReport) -> Observation {
+        if self.settings.cluster_id == ClusterIdCheck::Ignore || report.cluster_id == self.cluster_id {
+            report.actions = self.actions(report.agent.api).await;
+        }
+        Observation::Up(Box::new(report))
     }
 
     /// `answers`: the agent's address gave a HTTP answer in this poll, to a question of the other protocol.
@@ -97,7 +107,8 @@ impl NodePoll<'_> {
         let shards = self.get(v1::SHARDS, v1::shards).await;
         let shards = shards.map_err(|miss| End::node_down(miss, &agent))?;
         let v1::Datastore { cluster_id, display_name, node } = store;
-        Ok(NodeReport { agent, node, cluster_id, display_name, shards })
+        let actions = ActionsReport::Unknown;
+        Ok(NodeReport { agent, node, cluster_id, display_name, shards, actions })
     }
 
     async fn ask_v2(&self, mut answers: bool) -> Result<NodeReport, End> {
@@ -128,7 +139,8 @@ impl NodePoll<'_> {
         let shards = shards.map_err(|miss| End::node_down(miss, &agent))?;
         let cluster_id = store.cluster_id.clone();
         store.add_to(&mut node);
-        Ok(NodeReport { agent, node, cluster_id, display_name: None, shards })
+        let (display_name, actions) = (None, ActionsReport::Unknown);
+        Ok(NodeReport { agent, node, cluster_id, display_name, shards, actions })
     }
 
     /// Version 2's `info/node` failed: whether another endpoint answers tells the agent from the store.
@@ -153,12 +165,25 @@ impl NodePoll<'_> {
         }
     }
 
-    /// Asks one endpoint and reads its answer, within the limits of the request, the node and the cluster.
+    /// Asks one endpoint and reads its answer.
     async fn get<T>(
         &self,
-        endpoint: &'static str,
+        endpoint: &str,
         parse: impl FnOnce(&[u8]) -> Result<T, Malformed>,
     ) -> Result<T, Miss> {
+        match self.fetch(endpoint).await? {
+            Fetched { status: 200, body, .. } => {
+                parse(&body).map_err(|malformed| Miss::Answered(format!("{malformed} from {endpoint}")))
+            }
+            Fetched { status, body, .. } => {
+                let reason = reason::of_answer(endpoint, status, &body);
+                Err(if status == 404 { Miss::NotFound(reason) } else { Miss::Answered(reason) })
+            }
+        }
+    }
+
+    /// Asks one endpoint, within the limits of the request, the node and the cluster.
+    pub(crate) async fn fetch(&self, endpoint: &str) -> Result<Fetched, Miss> {
         let now = Instant::now();
         let own_end =
             now.checked_add(self.settings.timeout).map_or(self.node_end, |end| end.min(self.node_end));
@@ -180,15 +205,8 @@ impl NodePoll<'_> {
             self.outbound.fetch(&request).await
         };
         match fetched {
-            Ok(Fetched { status: 200, body, .. }) => {
-                parse(&body).map_err(|malformed| Miss::Answered(format!("{malformed} from {endpoint}")))
-            }
-            Ok(Fetched { status, body, .. }) => {
-                let reason = reason::of_answer(endpoint, status, &body);
-                Err(if status == 404 { Miss::NotFound(reason) } else { Miss::Answered(reason) })
-            }
             Err(FetchError::Timeout(_)) if self.deadline < own_end => Err(Miss::Ours),
-            Err(error) => Err(self.miss(&error)),
+            fetched => fetched.map_err(|error| self.miss(&error)),
         }
     }
 
@@ -246,7 +264,8 @@ mod tests {
     #[test]
     fn a_lack_of_our_own_does_not_call_the_node_down() {
         let (outbound, settings) = (Outbound::new(AddressPolicy::local()), AgentSettings::default());
-        let target = Target { node_id: "n", address: "http://a", was_down: false, last_api: None };
+        let target =
+            Target { node_id: "n", address: "http://a", was_down: false, last_api: None, actions: None };
         let now = Instant::now();
         let poll = NodePoll {
             outbound: &outbound,

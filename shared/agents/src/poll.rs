@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::stream::{FuturesUnordered, StreamExt};
+use replicante_model::actions::NodeActions;
 use replicante_model::observation::Observation;
 use replicante_model::record::{AgentApi, AgentSettings, NodeId};
 use replicante_outbound::Outbound;
@@ -26,6 +27,8 @@ pub struct Target<'a> {
     pub was_down: bool,
     /// The protocol that its agent spoke last. With it, `agents.api: auto` costs no extra request.
     pub last_api: Option<AgentApi>,
+    /// What is known of its actions: the details of those that changed are asked for. `None` before the first contact.
+    pub actions: Option<&'a NodeActions>,
 }
 
 /// How one cluster is polled.

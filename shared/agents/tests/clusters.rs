@@ -23,7 +23,7 @@ fn addresses(server: &Server, count: u8) -> Vec<(String, String)> {
 fn targets(addresses: &[(String, String)]) -> Vec<Target<'_>> {
     addresses
         .iter()
-        .map(|(node_id, address)| Target { node_id, address, was_down: false, last_api: None })
+        .map(|(node_id, address)| Target { node_id, address, was_down: false, last_api: None, actions: None })
         .collect()
 }
 
@@ -68,7 +68,7 @@ async fn a_turn_is_given_on_when_a_node_is_done() {
     let agents = Agents::new(Arc::new(Outbound::new(AddressPolicy::local())), 2);
     let found = agents.poll_cluster(&targets(&nodes), "lab", &soon(), limits(3, 0), far()).await;
     found.into_values().for_each(|observation| drop(up(observation)));
-    assert_eq!(server.requests().len(), 36);
+    assert_eq!(server.requests().len(), 48);
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn no_node_is_called_down_because_the_time_of_its_cluster_was_up() {
         let server = answering(others.chain([hangs])).await;
         let address = server.url("");
         for was_down in [false, true] {
-            let target = Target { node_id: "n", address: &address, was_down, last_api: None };
+            let target = Target { node_id: "n", address: &address, was_down, last_api: None, actions: None };
             let deadline = Instant::now() + Duration::from_millis(150);
             let found = agents().poll(&target, "lab", &AgentSettings::default(), deadline).await;
             assert_eq!(found, Observation::NotPolled, "{}", hangs.0);
@@ -129,7 +129,7 @@ async fn no_node_is_called_down_because_the_time_of_its_cluster_was_up() {
     }
     let server = answering([V1_AGENT]).await;
     let address = server.url("");
-    let target = Target { node_id: "n", address: &address, was_down: false, last_api: None };
+    let target = Target { node_id: "n", address: &address, was_down: false, last_api: None, actions: None };
     assert_eq!(agents().poll(&target, "lab", &soon(), Instant::now()).await, Observation::NotPolled);
     assert_eq!(server.connections(), 0);
 }
@@ -139,11 +139,11 @@ async fn a_warm_function_finds_its_connections_again() {
     let server = answering([V1_AGENT, V1_STORE, V1_SHARDS]).await;
     let agents = agents();
     let address = server.url("");
-    let target = Target { node_id: "n", address: &address, was_down: false, last_api: None };
+    let target = Target { node_id: "n", address: &address, was_down: false, last_api: None, actions: None };
     for _ in 0..3 {
         up(agents.poll(&target, "lab", &soon(), far()).await);
     }
-    assert_eq!((server.requests().len(), server.connections()), (9, 1));
+    assert_eq!((server.requests().len(), server.connections()), (12, 1));
 }
 
 #[test]

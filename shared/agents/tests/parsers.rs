@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use proptest::prelude::*;
+use replicante_agents::actions::{Listing, details_v1, details_v2};
 use replicante_agents::{reason, v1, v2};
+use replicante_model::actions::{MAX_ACTION_TEXT, MAX_ACTIONS, is_id};
 use replicante_model::observation::{MAX_REASON, MAX_TEXT};
 use serde_json::Value;
 
@@ -23,11 +25,20 @@ fn all(body: &[u8]) {
         assert!(id.len() <= MAX_TEXT);
         assert!(report.lag.is_none_or(|lag| lag.unit.len() <= MAX_TEXT));
     }
+    let mut listing = Listing::of(None);
+    let _ = (listing.add_queue(body), listing.add_finished(body));
+    let listed = listing.done().known;
+    assert!(listed.len() <= 2 * MAX_ACTIONS && listed.keys().all(|id| is_id(id)));
+    assert!(listed.values().all(|action| action.kind.len() <= MAX_ACTION_TEXT));
+    for details in [details_v1(body), details_v2(body)].into_iter().flatten() {
+        assert!(details.created_at.is_none_or(|text| text.len() <= MAX_ACTION_TEXT));
+        assert!(details.error.is_none_or(|text| text.len() <= MAX_ACTION_TEXT));
+    }
     assert!(reason::of_answer("shards", 500, body).len() <= MAX_REASON);
 }
 
 /// The fields that the parsers know, so that arbitrary JSON gets past the first of them.
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 31] = [
     "version",
     "number",
     "checkout",
@@ -52,6 +63,13 @@ const NAMES: [&str; 24] = [
     "error",
     "error_msg",
     "layers",
+    "actions",
+    "action",
+    "state",
+    "phase",
+    "created_ts",
+    "created_time",
+    "requester",
 ];
 
 fn json() -> impl Strategy<Value = Value> {

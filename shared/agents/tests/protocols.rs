@@ -37,7 +37,7 @@ async fn a_remembered_protocol_costs_no_extra_request() {
     assert_eq!(asked(&server), ["info/node", "info/store", "info/shards"]);
     let server = answering([V1_AGENT, V1_STORE, V1_SHARDS]).await;
     up(poll_known(&server.url(""), &soon(), false, V1).await);
-    assert_eq!(asked(&server), ["info/agent", "info/datastore", "shards"]);
+    assert_eq!(asked(&server), ["info/agent", "info/datastore", "shards", "actions/queue"]);
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ async fn a_recorded_ensemble_is_up() {
         assert_eq!((report.agent.api, report.agent.version.number.as_str()), (AgentApi::V1, "0.6.0"));
         assert_eq!((report.cluster_id.as_str(), report.node.node_id.as_str()), ("zk-lab", node));
         assert_eq!(report.shards["zk-lab"].role, role);
-        assert_eq!(asked(&server), ["info/agent", "info/datastore", "shards"], "and no actions");
+        assert_eq!(asked(&server), ["info/agent", "info/datastore", "shards"]);
         assert_eq!(server.connections(), 1);
     }
     let server = recorded("v1/healthy", "node1.tls").await;
@@ -219,8 +219,13 @@ async fn a_node_at_an_address_that_is_not_allowed_is_down_without_a_connection()
     let outbound = std::sync::Arc::new(replicante_outbound::Outbound::new(Default::default()));
     let agents = replicante_agents::Agents::new(outbound, 1);
     let address = server.url("");
-    let target =
-        replicante_agents::Target { node_id: "n", address: &address, was_down: false, last_api: None };
+    let target = replicante_agents::Target {
+        node_id: "n",
+        address: &address,
+        was_down: false,
+        last_api: None,
+        actions: None,
+    };
     let reason = agent_down(agents.poll(&target, "lab", &soon(), far()).await);
     assert_eq!(reason, "address is loopback, which is not allowed");
     assert_eq!(server.connections(), 0);

@@ -7,7 +7,7 @@ use replicante_model::record::AgentApi;
 use serde::Serialize;
 
 use crate::world::{AgentState, Cluster, Fault, Node, Shard, StoreState, World};
-use crate::{v1, v2};
+use crate::{actions, v1, v2};
 
 /// What a request asks for. Requests are counted by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -29,6 +29,8 @@ pub enum Endpoint {
     ActionsQueue,
     /// Both: `GET actions/finished`.
     ActionsFinished,
+    /// Version 1: `GET actions/info/<id>`; version 2: `GET action/<id>`.
+    ActionInfo,
     /// Any other path of an agent.
     Other,
     /// `POST` or `GET /clusters`, `GET /discover`.
@@ -50,6 +52,7 @@ impl Endpoint {
         Endpoint::InfoShards,
         Endpoint::ActionsQueue,
         Endpoint::ActionsFinished,
+        Endpoint::ActionInfo,
         Endpoint::Other,
         Endpoint::Discovery,
         Endpoint::Admin,
@@ -66,6 +69,9 @@ impl Endpoint {
             "info/shards" => Endpoint::InfoShards,
             "actions/queue" => Endpoint::ActionsQueue,
             "actions/finished" => Endpoint::ActionsFinished,
+            other if other.starts_with("actions/info/") || other.starts_with("action/") => {
+                Endpoint::ActionInfo
+            }
             _ => Endpoint::Other,
         }
     }
@@ -133,6 +139,8 @@ pub(crate) struct Place<'a> {
     pub node: &'a Node,
     /// When the request is answered.
     pub now: Timestamp,
+    /// The path that is asked for, below the agent's base URL. Told apart where an endpoint has many.
+    pub path: &'a str,
 }
 
 impl World {
@@ -148,9 +156,21 @@ impl World {
         endpoint: Endpoint,
         now: Timestamp,
     ) -> (Answer, Duration) {
+        self.answer_at(cluster, node, moves, (endpoint, ""), now)
+    }
+
+    /// [`World::answer`] to a request for a path: that of an action ends with its id.
+    pub fn answer_at(
+        &self,
+        cluster: &str,
+        node: &str,
+        moves: u32,
+        (endpoint, path): (Endpoint, &str),
+        now: Timestamp,
+    ) -> (Answer, Duration) {
         let place = self.clusters.get_key_value(cluster).and_then(|(id, cluster)| {
             let (node_id, node) = cluster.nodes.get_key_value(node)?;
-            Some(Place { id, cluster, node_id, node, now })
+            Some(Place { id, cluster, node_id, node, now, path })
         });
         match place {
             Some(place) if place.node.moves == moves => (place.answer(endpoint), place.node.latency),
@@ -170,9 +190,12 @@ impl Place<'_> {
             (_, Some(Fault::ServerError)) => {
                 Answer::text(500, "text/plain; charset=utf-8", "Internal Server Error")
             }
-            (AgentState::Up, _) => match self.cluster.kind.api() {
-                AgentApi::V1 => v1::answer(self, endpoint),
-                AgentApi::V2 => v2::answer(self, endpoint),
+            (AgentState::Up, _) => match (endpoint, self.cluster.kind.api()) {
+                (Endpoint::ActionsQueue | Endpoint::ActionsFinished | Endpoint::ActionInfo, api) => {
+                    actions::answer(self, api, endpoint)
+                }
+                (_, AgentApi::V1) => v1::answer(self, endpoint),
+                (_, AgentApi::V2) => v2::answer(self, endpoint),
             },
         }
     }

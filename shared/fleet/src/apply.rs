@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use replicante_model::name::check_name;
 
-use crate::change::{Applied, Change, ChangeError, Election};
-use crate::world::{AgentState, Cluster, Node, StoreState, World};
+use crate::applied::{Applied, ChangeError, Election};
+use crate::change::Change;
+use crate::world::{ActionsMode, AgentState, Cluster, Node, StoreState, World};
 
 impl World {
     /// Applies one change and the elections that follow from it.
@@ -59,12 +60,19 @@ impl World {
                 };
             }
             Change::Action { cluster, node, action } => {
-                let actions = self.node_mut(cluster, node)?.actions.get_or_insert_default();
-                match actions.iter_mut().find(|known| known.id == action.id) {
+                let node = self.node_mut(cluster, node)?;
+                if node.actions_mode == ActionsMode::Off {
+                    node.actions_mode = ActionsMode::Listed;
+                }
+                match node.actions.iter_mut().find(|known| known.id == action.id) {
                     Some(known) => known.clone_from(action),
-                    None => actions.push(action.clone()),
+                    None => node.actions.push(action.clone()),
                 }
             }
+            Change::ForgetAction { cluster, node, action } => {
+                self.node_mut(cluster, node)?.actions.retain(|known| known.id != *action);
+            }
+            Change::Actions { cluster, node, mode } => self.node_mut(cluster, node)?.actions_mode = *mode,
             Change::AddCluster { cluster, kind, nodes, shards } => {
                 if self.clusters.contains_key(cluster) {
                     return Err(ChangeError::Exists(cluster.clone()));

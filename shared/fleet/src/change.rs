@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::discovery::DiscoveryFault;
 use crate::kind::Kind;
-use crate::world::{Action, AgentState, Fault, StoreState};
+use crate::world::{Action, ActionsMode, AgentState, Fault, StoreState};
 
 /// One thing that happens to the fleet. `Display` tells it in one line.
 ///
@@ -100,6 +100,24 @@ pub enum Change {
         /// The action as it is from now on.
         action: Action,
     },
+    /// An agent forgets an action, whatever its state.
+    ForgetAction {
+        /// The cluster's id.
+        cluster: String,
+        /// The node's id.
+        node: String,
+        /// The action's id.
+        action: String,
+    },
+    /// An agent begins to tell of its actions in another way.
+    Actions {
+        /// The cluster's id.
+        cluster: String,
+        /// The node's id.
+        node: String,
+        /// How from now on.
+        mode: ActionsMode,
+    },
     /// A healthy cluster appears, in discovery too.
     AddCluster {
         /// Its id: 1 to 63 of `A-Z a-z 0-9 . _ -`.
@@ -173,6 +191,23 @@ impl Change {
         Change::Fault { cluster: cluster.into(), node: node.into(), fault }
     }
 
+    /// An action appears in the lists of an agent or gets another state.
+    pub fn action(
+        cluster: impl Into<String>,
+        node: impl Into<String>,
+        id: impl Into<String>,
+        state: impl Into<String>,
+    ) -> Self {
+        let kind = "agent.replicante.io/test.ping".into();
+        let action = Action { id: id.into(), kind, state: state.into() };
+        Change::Action { cluster: cluster.into(), node: node.into(), action }
+    }
+
+    /// An agent begins to tell of its actions in another way.
+    pub fn actions(cluster: impl Into<String>, node: impl Into<String>, mode: ActionsMode) -> Self {
+        Change::Actions { cluster: cluster.into(), node: node.into(), mode }
+    }
+
     /// The primary of the first shard, and of all that it leads, fails over to the next node that can.
     pub fn fail_over(cluster: impl Into<String>) -> Self {
         Change::FailOver { cluster: cluster.into(), shard: None, to: None }
@@ -200,6 +235,8 @@ impl Change {
             | Change::UpgradeAgent { cluster, .. }
             | Change::Attribute { cluster, .. }
             | Change::Action { cluster, .. }
+            | Change::ForgetAction { cluster, .. }
+            | Change::Actions { cluster, .. }
             | Change::AddCluster { cluster, .. }
             | Change::RemoveCluster { cluster }
             | Change::ListCluster { cluster, .. }
@@ -247,6 +284,12 @@ impl fmt::Display for Change {
             }
             Change::Action { cluster, node, action } => {
                 write!(f, "{cluster}/{node}: action {} {} is {}", action.kind, action.id, action.state)
+            }
+            Change::ForgetAction { cluster, node, action } => {
+                write!(f, "{cluster}/{node}: action {action} is forgotten")
+            }
+            Change::Actions { cluster, node, mode } => {
+                write!(f, "{cluster}/{node}: actions {}", actions_do(*mode))
             }
             Change::AddCluster { cluster, kind, nodes, .. } => {
                 write!(f, "{cluster}: {kind:?} cluster of {nodes} appears")
@@ -297,86 +340,12 @@ fn answers(fault: Option<&Fault>) -> String {
     }
 }
 
-/// A shard's primary changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Election {
-    /// The shard's id.
-    pub shard: String,
-    /// Who led it.
-    pub from: Option<String>,
-    /// Who leads it now; `None` when too few nodes are left.
-    pub to: Option<String>,
-}
-
-/// A change that was applied, with what followed from it. `Display` tells both in one line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Applied {
-    /// The change.
-    pub change: Change,
-    /// The primaries that changed with it, in the order of the cluster's shards.
-    pub elections: Vec<Election>,
-}
-
-impl fmt::Display for Applied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.change)?;
-        let mut told: Vec<&Option<String>> = Vec::new();
-        for election in &self.elections {
-            if told.contains(&&election.to) {
-                continue;
-            }
-            f.write_str(if told.is_empty() { "; " } else { ", " })?;
-            told.push(&election.to);
-            match (&election.to, self.elections.iter().filter(|other| other.to == election.to).count()) {
-                (Some(to), 1) => write!(f, "{to} leads {}", election.shard)?,
-                (Some(to), shards) => write!(f, "{to} leads {shards} more shards")?,
-                (None, 1) => write!(f, "nobody leads {}", election.shard)?,
-                (None, shards) => write!(f, "nobody leads {shards} shards")?,
-            }
-        }
-        Ok(())
+fn actions_do(mode: ActionsMode) -> &'static str {
+    match mode {
+        ActionsMode::Listed => "are listed",
+        ActionsMode::Reversed => "are listed the other way round",
+        ActionsMode::Off => "are switched off",
+        ActionsMode::Failing => "fail",
+        ActionsMode::Hanging => "hang",
     }
-}
-
-/// Why a change can't be applied. The world is as it was.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ChangeError {
-    /// There is no such cluster.
-    #[error("there is no cluster `{0}` in the fleet")]
-    NoCluster(String),
-    /// The cluster has no such node.
-    #[error("cluster `{cluster}` has no node `{node}`")]
-    NoNode {
-        /// The cluster's id.
-        cluster: String,
-        /// The id that was looked for.
-        node: String,
-    },
-    /// The cluster has no such shard.
-    #[error("cluster `{cluster}` has no shard `{shard}`")]
-    NoShard {
-        /// The cluster's id.
-        cluster: String,
-        /// The id that was looked for.
-        shard: String,
-    },
-    /// A cluster with that id exists.
-    #[error("the fleet has a cluster `{0}` already")]
-    Exists(String),
-    /// A cluster needs a name that fits a URL's path and at least one node.
-    #[error(
-        "no cluster `{0}` of {1} nodes can be: its id must be 1 to 63 of A-Z a-z 0-9 . _ - and it needs a node"
-    )]
-    BadCluster(String, usize),
-    /// No other node can lead.
-    #[error("in cluster `{0}` no other node can lead, or not the one asked for")]
-    NobodyCanLead(String),
-    /// The last node of a cluster can't be removed: remove the cluster.
-    #[error("node `{node}` is the last of cluster `{cluster}`: remove the cluster instead")]
-    LastNode {
-        /// The cluster's id.
-        cluster: String,
-        /// The node's id.
-        node: String,
-    },
 }

@@ -18,7 +18,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::answer::{Answer, Endpoint};
-use crate::change::{Applied, Change, ChangeError};
+use crate::applied::{Applied, ChangeError};
+use crate::change::Change;
 use crate::discovery::{NodeEntries, Query, Settings};
 use crate::ports::PortBook;
 use crate::route::Target;

@@ -27,7 +27,9 @@
 //!
 //! The clock is read once a request, for offsets; everything else follows from the settings and the changes.
 
+mod actions;
 mod answer;
+mod applied;
 mod apply;
 mod change;
 mod discovery;
@@ -43,9 +45,12 @@ mod v2;
 mod world;
 
 pub use answer::{Answer, Endpoint};
-pub use change::{Applied, Change, ChangeError, Election};
+pub use applied::{Applied, ChangeError, Election};
+pub use change::Change;
 pub use discovery::{DiscoveryFault, NodeEntries};
 pub use fleet::{Changes, Fleet, FleetConfig, FleetError, Layout};
 pub use kind::Kind;
 pub use script::{Script, ScriptError, Step};
-pub use world::{Action, AgentState, Cluster, Fault, Node, Shard, StoreState, World, WorldConfig};
+pub use world::{
+    Action, ActionsMode, AgentState, Cluster, Fault, Node, Shard, StoreState, World, WorldConfig,
+};

@@ -35,7 +35,7 @@ pub(crate) struct Gone;
 
 /// What a request asks for, once its body was read.
 enum Asked<'a> {
-    Agent { cluster: &'a str, node: &'a str, moves: u32, endpoint: Endpoint },
+    Agent { cluster: &'a str, node: &'a str, moves: u32, endpoint: Endpoint, path: &'a str },
     Discovery(Query),
     Ready(Answer),
 }
@@ -50,7 +50,7 @@ pub(crate) async fn respond(
     let path = head.uri.path();
     let asked = match &*target {
         Target::Agent { cluster, node, moves } => {
-            Asked::Agent { cluster, node, moves: *moves, endpoint: agent_endpoint(&head.method, path) }
+            Asked::Agent { cluster, node, moves: *moves, endpoint: agent_endpoint(&head.method, path), path }
         }
         Target::Main => match path {
             "/clusters" | "/discover" | "/fleet" | "/fleet/changes" => {
@@ -79,7 +79,8 @@ fn by_path<'a>(shared: &Shared, method: &Method, path: &'a str) -> Asked<'a> {
         Some((id, moves)) => (id, moves.parse().unwrap_or(u32::MAX)),
         None => (node, 0),
     };
-    Asked::Agent { cluster, node, moves, endpoint: agent_endpoint(method, &rest[slash..]) }
+    let path = &rest[slash..];
+    Asked::Agent { cluster, node, moves, endpoint: agent_endpoint(method, path), path }
 }
 
 fn agent_endpoint(method: &Method, path: &str) -> Endpoint {
@@ -122,9 +123,10 @@ async fn answer(shared: &Arc<Shared>, asked: Asked<'_>) -> Answer {
     let mut changes: Option<watch::Receiver<u64>> = None;
     loop {
         let answer = match &asked {
-            Asked::Agent { cluster, node, moves, endpoint } => {
+            Asked::Agent { cluster, node, moves, endpoint, path } => {
                 let now = Timestamp::now();
-                let (answer, latency) = shared.read().world.answer(cluster, node, *moves, *endpoint, now);
+                let asked = (*endpoint, *path);
+                let (answer, latency) = shared.read().world.answer_at(cluster, node, *moves, asked, now);
                 if !waited && !latency.is_zero() {
                     tokio::time::sleep(latency).await;
                     waited = true;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::answer::{Answer, Endpoint, Place};
 use crate::kind::Kind;
-use crate::world::{Action, StoreState};
+use crate::world::StoreState;
 
 /// A commit of the agents' repository.
 const CHECKOUT: &str = "0ab1560a247fdd65b19b7509c2b3a5cafd79dd5d";
@@ -106,10 +106,6 @@ pub(crate) fn answer(place: &Place<'_>, endpoint: Endpoint) -> Answer {
         Endpoint::Shards => {
             store_failure(place, endpoint).unwrap_or_else(|| Answer::json(200, &shards(place)))
         }
-        Endpoint::ActionsQueue => actions(place, |action| matches!(&*action.state, "NEW" | "RUNNING"), false),
-        Endpoint::ActionsFinished => {
-            actions(place, |action| !matches!(&*action.state, "NEW" | "RUNNING"), true)
-        }
         _ => Answer::not_found(),
     }
 }
@@ -156,13 +152,4 @@ fn shards<'a>(place: &'a Place<'_>) -> Shards<'a> {
         }
     };
     Shards { shards: place.cluster.shards.iter().enumerate().map(shard).collect() }
-}
-
-fn actions(place: &Place<'_>, listed: impl Fn(&&Action) -> bool, newest_first: bool) -> Answer {
-    let Some(actions) = &place.node.actions else { return Answer::not_found() };
-    let mut actions: Vec<&Action> = actions.iter().filter(listed).collect();
-    if newest_first {
-        actions.reverse();
-    }
-    Answer::json(200, &actions)
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::answer::{Answer, Endpoint, Place};
 use crate::kind::Kind;
-use crate::world::{Action, StoreState};
+use crate::world::StoreState;
 
 #[derive(Serialize)]
 struct InfoNode<'a> {
@@ -74,18 +74,6 @@ enum Role {
 }
 
 #[derive(Serialize)]
-struct Actions<'a> {
-    actions: Vec<ListedAction<'a>>,
-}
-
-#[derive(Serialize)]
-struct ListedAction<'a> {
-    id: &'a str,
-    kind: &'a str,
-    phase: &'a str,
-}
-
-#[derive(Serialize)]
 struct Error<'a> {
     error: bool,
     error_cause: &'a str,
@@ -104,8 +92,6 @@ pub(crate) fn answer(place: &Place<'_>, endpoint: Endpoint) -> Answer {
         }),
         Endpoint::InfoShards => store_failure(place, "Connection refused (os error 111)")
             .unwrap_or_else(|| Answer::json(200, &shards(place, &member(place)))),
-        Endpoint::ActionsQueue => actions(place, |action| matches!(&*action.state, "NEW" | "RUNNING")),
-        Endpoint::ActionsFinished => actions(place, |action| !matches!(&*action.state, "NEW" | "RUNNING")),
         _ => Answer::not_found(),
     }
 }
@@ -205,14 +191,4 @@ fn shards<'a>(place: &'a Place<'_>, member: &'a str) -> Shards<'a> {
         }
     };
     Shards { shards: place.cluster.shards.iter().enumerate().map(shard).collect() }
-}
-
-fn actions(place: &Place<'_>, listed: impl Fn(&&Action) -> bool) -> Answer {
-    let Some(actions) = &place.node.actions else { return Answer::not_found() };
-    let actions = actions
-        .iter()
-        .filter(listed)
-        .map(|action| ListedAction { id: &action.id, kind: &action.kind, phase: &action.state })
-        .collect();
-    Answer::json(200, &Actions { actions })
 }

@@ -127,6 +127,23 @@ pub struct Action {
     pub state: String,
 }
 
+/// How an agent answers when it is asked for its actions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionsMode {
+    /// As recorded: version 1 lists the finished ones newest first, version 2 oldest first.
+    #[default]
+    Listed,
+    /// The finished ones in the other order.
+    Reversed,
+    /// Switched off: 404, with an empty body.
+    Off,
+    /// 500 from every endpoint of actions.
+    Failing,
+    /// No endpoint of actions answers, until they do again.
+    Hanging,
+}
+
 /// One node: a datastore process and the agent beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Node {
@@ -150,8 +167,10 @@ pub struct Node {
     /// How long the agent waits before it answers.
     #[serde(rename = "latency_ms", with = "as_millis")]
     pub latency: Duration,
-    /// Its actions, oldest first; `None` when they are switched off.
-    pub actions: Option<Vec<Action>>,
+    /// Its actions, oldest first.
+    pub actions: Vec<Action>,
+    /// How they are told of.
+    pub actions_mode: ActionsMode,
 }
 
 impl Node {
@@ -281,9 +300,9 @@ impl World {
     /// A healthy node.
     pub(crate) fn new_node(&self, kind: Kind, number: u32) -> Node {
         let attributes = kind.node_attributes(number);
-        let actions = match kind.api() {
-            AgentApi::V1 => self.config.actions,
-            AgentApi::V2 => true,
+        let actions_mode = match kind.api() {
+            AgentApi::V1 if !self.config.actions => ActionsMode::Off,
+            _ => ActionsMode::Listed,
         };
         Node {
             number,
@@ -295,7 +314,8 @@ impl World {
             attributes: attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             moves: 0,
             latency: self.config.latency,
-            actions: actions.then(Vec::new),
+            actions: Vec::new(),
+            actions_mode,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Changes: what each event type says. One variant a type; its fields are the event's `data`.
 //!
-//! A change carries `before` and `after` of what changed, and names the node and the shard it is about, so
+//! A change carries `before` and `after` of what changed, and names the node, shard or action it is about, so
 //! that it is understood without a look-up and can be folded.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::actions::{ActionId, ActionView};
 use crate::observation::{AgentInfo, Role};
 use crate::record::NodeId;
 use crate::time::Timestamp;
@@ -322,6 +323,50 @@ pub enum Change {
         /// The nodes that lead it.
         after: Primary,
     },
+    /// An action on an agent.
+    #[serde(rename = "io.replicante.action.new")]
+    ActionNew {
+        /// The node.
+        node: NodeId,
+        /// The action.
+        action: ActionId,
+        /// What it is. It starts as unfinished.
+        after: ActionView,
+    },
+    /// An action got on, without coming to its end.
+    #[serde(rename = "io.replicante.action.changed")]
+    ActionChanged {
+        /// The node.
+        node: NodeId,
+        /// The action.
+        action: ActionId,
+        /// What it was.
+        before: ActionView,
+        /// What it is.
+        after: ActionView,
+    },
+    /// An action came to its end.
+    #[serde(rename = "io.replicante.action.finished")]
+    ActionFinished {
+        /// The node.
+        node: NodeId,
+        /// The action.
+        action: ActionId,
+        /// What it was.
+        before: ActionView,
+        /// What it is.
+        after: ActionView,
+    },
+    /// An unfinished action that its agent no longer lists.
+    #[serde(rename = "io.replicante.action.lost")]
+    ActionLost {
+        /// The node.
+        node: NodeId,
+        /// The action.
+        action: ActionId,
+        /// What it was.
+        before: ActionView,
+    },
     /// A run of a discovery failed, the first of a row.
     #[serde(rename = "io.replicante.discovery.failed")]
     DiscoveryFailed {
@@ -372,7 +417,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// What every type's name starts with.
 pub const TYPE_PREFIX: &str = "io.replicante.";
 /// Every type, by its name after [`TYPE_PREFIX`].
-pub const TYPES: [&str; 31] = [
+pub const TYPES: [&str; 35] = [
     "cluster.new",
     "cluster.changed",
     "cluster.missing",
@@ -398,6 +443,10 @@ pub const TYPES: [&str; 31] = [
     "shard.primary_changed",
     "shard.primary_lost",
     "shard.primary_conflict",
+    "action.new",
+    "action.changed",
+    "action.finished",
+    "action.lost",
     "discovery.failed",
     "discovery.recovered",
     "discovery.record_rejected",
@@ -435,6 +484,10 @@ impl Change {
             Change::ShardPrimaryChanged { .. } => "shard.primary_changed",
             Change::ShardPrimaryLost { .. } => "shard.primary_lost",
             Change::ShardPrimaryConflict { .. } => "shard.primary_conflict",
+            Change::ActionNew { .. } => "action.new",
+            Change::ActionChanged { .. } => "action.changed",
+            Change::ActionFinished { .. } => "action.finished",
+            Change::ActionLost { .. } => "action.lost",
             Change::DiscoveryFailed { .. } => "discovery.failed",
             Change::DiscoveryRecovered { .. } => "discovery.recovered",
             Change::DiscoveryRecordRejected { .. } => "discovery.record_rejected",
@@ -444,7 +497,7 @@ impl Change {
         }
     }
 
-    /// The node and the shard it is about, as far as it is about one.
+    /// The node and the shard or action it is about, as far as it is about one.
     pub fn about(&self) -> (Option<&str>, Option<&str>) {
         match self {
             Change::AgentNew { node, .. }
@@ -471,6 +524,10 @@ impl Change {
             Change::ShardNew { node, shard, .. }
             | Change::ShardChanged { node, shard, .. }
             | Change::ShardRemoved { node, shard, .. } => (Some(node), Some(shard)),
+            Change::ActionNew { node, action, .. }
+            | Change::ActionChanged { node, action, .. }
+            | Change::ActionFinished { node, action, .. }
+            | Change::ActionLost { node, action, .. } => (Some(node), Some(action)),
             Change::ShardPrimaryChanged { shard, .. }
             | Change::ShardPrimaryLost { shard, .. }
             | Change::ShardPrimaryConflict { shard, .. } => (None, Some(shard)),

@@ -35,7 +35,7 @@ pub struct Event {
     /// `type` and `data`.
     #[serde(flatten)]
     pub change: Change,
-    /// The record, and below it the node and the shard.
+    /// The record, and below it the node and the shard or action.
     pub subject: String,
     /// When it was observed: RFC 3339, UTC. Never earlier than the record's event before it.
     pub time: String,
@@ -163,9 +163,9 @@ impl Sealer<'_> {
 
     fn seal_one(&self, change: &Change, sequence: u64, key: &str, time: &str) -> Result<Sealed, TooLarge> {
         let id = format!("{key}/{}/{sequence}", self.epoch);
-        let (node, shard) = change.about();
+        let (node, part) = change.about();
         let mut subject = key.to_owned();
-        for part in [node, shard].into_iter().flatten() {
+        for part in [node, part].into_iter().flatten() {
             subject.push('/');
             subject.push_str(&encode_part(part));
         }

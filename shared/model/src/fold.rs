@@ -220,6 +220,11 @@ fn apply(view: &mut ClusterView, change: &Change) -> Result<(), FoldError> {
             }
             view.primaries.insert(shard.clone(), after.clone());
         }
+        // Actions are no part of the view.
+        Change::ActionNew { node, .. }
+        | Change::ActionChanged { node, .. }
+        | Change::ActionFinished { node, .. }
+        | Change::ActionLost { node, .. } => drop(node_of(view, name, node)?),
         _ => {}
     }
     Ok(())

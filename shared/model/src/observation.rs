@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::actions::ActionsReport;
 use crate::record::AgentApi;
 
 /// The longest stored reason, in characters.
@@ -104,6 +105,9 @@ pub struct NodeReport {
     pub display_name: Option<String>,
     /// The shards on the node, by id.
     pub shards: BTreeMap<String, ShardReport>,
+    /// The actions on its agent.
+    #[serde(default)]
+    pub actions: ActionsReport,
 }
 
 /// What one refresh heard of one node.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::actions::take;
 use crate::health::health;
 use crate::observation::{MAX_REASON, NodeReport, Observation, cut};
 use crate::primaries::{Heard, judge};
@@ -37,7 +38,12 @@ pub fn observe(
         let mut counters = state.counters.nodes.remove(id).unwrap_or_default();
         let readings = state.readings.entry(id.clone()).or_default();
         let observation = observations.get(id).unwrap_or(&Observation::NotPolled);
-        heard.insert(id, observe_node(node, &mut counters, readings, observation, input, now));
+        let found = observe_node(node, &mut counters, readings, observation, input, now);
+        heard.insert(id, found);
+        if let (Heard::Up, Observation::Up(report)) = (found, observation) {
+            let known = take(state.actions.remove(id), &report.actions);
+            state.actions.extend(known.map(|known| (id.clone(), known)));
+        }
         if counters != NodeCounters::default() {
             state.counters.nodes.insert(id.clone(), counters);
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::actions;
 use crate::diff::diff;
 use crate::event::{Sealed, Sealer, TooLarge};
 use crate::fold::{FoldError, fold};
@@ -33,7 +34,7 @@ pub struct Refreshed {
     pub state: ClusterState,
     /// Its events.
     pub events: Vec<Sealed>,
-    /// Whether there is anything to store: an event, a counter, or readings that are due.
+    /// Whether there is anything to store: an event, a counter, actions, or readings that are due.
     pub store: bool,
     /// Whether more is to come than one commit takes: the record is due again at once.
     pub more: bool,
@@ -69,7 +70,8 @@ pub fn refresh(
     let Some(view) = state.view.as_ref() else {
         return Ok(Refreshed { state, events: Vec::new(), store: false, more: false });
     };
-    let changes = diff(old.view.as_ref(), view);
+    let mut changes = diff(old.view.as_ref(), view);
+    changes.extend(actions::diff(&old.actions, &state.actions));
     let sealer = Sealer { time: now.max(old.last_event), ..sealer.clone() };
     let mut events = sealer.seal(&changes, MAX_EVENTS, MAX_BYTES)?;
     let more = events.len() < changes.len();
@@ -94,15 +96,18 @@ pub fn refresh(
     }
     if more {
         // By the law, what the changes so far lead to is a view as well. They were made from it, so they fit.
-        let kept = fold(old.view.clone(), &changes[..events.len()])?;
+        let (taken, left) = changes.split_at(events.len());
+        let kept = fold(old.view.clone(), taken)?;
         hold_back(&mut state, &old, kept);
+        actions::hold_back(&old.actions, &mut state.actions, taken, left);
     }
     if !events.is_empty() {
         state.last_event = sealer.time;
         state.snapshots.commits += u32::from(!changes.is_empty());
     }
     let readings_due = now.since(old.read_at) >= rules.readings_age && state.readings != old.readings;
-    let store = !events.is_empty() || state.counters != old.counters || readings_due;
+    let beside = state.counters != old.counters || state.actions != old.actions;
+    let store = !events.is_empty() || beside || readings_due;
     Ok(Refreshed { state, events, store, more })
 }
 

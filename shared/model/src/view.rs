@@ -1,13 +1,14 @@
 //! The cluster view: the last observation of each node, and what follows from them together.
 //!
 //! [`ClusterView`] is exactly what the events of a cluster tell: folding them gives it back. What is stored
-//! beside it but no event tells (readings that change at every refresh, counters of failures) is kept apart
-//! in [`ClusterState`], so that the types say what the law covers.
+//! beside it but no event tells (readings that change at every refresh, counters of failures, the actions that
+//! were there at first contact) is kept apart in [`ClusterState`], so that the types say what the law covers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::actions::NodeActions;
 use crate::observation::{AgentInfo, NodeDetails, Offset, Role};
 use crate::record::NodeId;
 use crate::time::Timestamp;
@@ -294,6 +295,9 @@ pub struct ClusterState {
     /// Counters that decide.
     #[serde(default)]
     pub counters: Counters,
+    /// Actions, by node: those with whose actions there was contact. Stored when they change; see [`crate::actions`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub actions: BTreeMap<NodeId, NodeActions>,
     /// Readings, by node.
     #[serde(default)]
     pub readings: BTreeMap<NodeId, NodeReadings>,

@@ -32,6 +32,8 @@ pub(crate) struct Collector {
     rejected: BTreeSet<RejectedRecord>,
     /// Why records without an id were set aside, and how many were for each reason.
     nameless: BTreeMap<String, u64>,
+    /// Clusters with a node of several addresses, and the first such node of each.
+    ambiguous: BTreeMap<String, String>,
     repeated: BTreeSet<String>,
     /// The limit that stopped the parser.
     stopped: Option<Failure>,
@@ -50,6 +52,7 @@ impl Collector {
             clusters: BTreeMap::new(),
             rejected: BTreeSet::new(),
             nameless: BTreeMap::new(),
+            ambiguous: BTreeMap::new(),
             repeated: BTreeSet::new(),
             stopped: None,
         }
@@ -142,9 +145,9 @@ impl Collector {
             }
         }
         if let Some(node) = ambiguous {
-            let node: String = node.chars().take(80).collect();
-            let reason = format!("node `{node}` has several addresses: the one that sorts first is used");
-            self.rejected.insert(RejectedRecord { record: id.chars().take(160).collect(), reason });
+            // One a cluster, the one that sorts first: which records it was found in is a matter of their order.
+            let known = self.ambiguous.remove(&id);
+            self.ambiguous.extend(first(known, node).map(|node| (id, node)));
         }
         Ok(())
     }
@@ -156,6 +159,11 @@ impl Collector {
     /// The answer of all pages.
     pub fn finish(mut self) -> SourceAnswer {
         self.rejected.extend(nameless(&self.nameless));
+        self.rejected.extend(self.ambiguous.iter().map(|(id, node)| {
+            let node: String = node.chars().take(80).collect();
+            let reason = format!("node `{node}` has several addresses: the one that sorts first is used");
+            RejectedRecord { record: id.chars().take(160).collect(), reason }
+        }));
         SourceAnswer {
             clusters: self.clusters,
             rejected: self.rejected.into_iter().collect(),

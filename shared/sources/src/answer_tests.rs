@@ -338,6 +338,26 @@ fn nearly() -> impl Strategy<Value = Value> {
     })
 }
 
+#[test]
+fn a_node_of_several_addresses_is_reported_alike_whatever_the_order() {
+    let record = |nodes: &[(&str, &str)]| {
+        let node =
+            |(id, host): &(&str, &str)| json!({ "node_id": id, "agent_address": format!("http://{host}") });
+        json!({ "cluster_id": "b", "nodes": nodes.iter().map(node).collect::<Vec<_>>() })
+    };
+    let records = [record(&[("a", "a")]), record(&[("b", "a")]), record(&[("b", "b"), ("a", "b")])];
+    let answer = |order: [usize; 3]| {
+        let page = json!({ "clusters": order.map(|index| &records[index]) }).to_string();
+        collect(Limits::default(), &[&page]).unwrap().rejected
+    };
+    let once = answer([0, 1, 2]);
+    assert_eq!(once.len(), 1, "{once:?}");
+    assert!(once[0].reason.starts_with("node `a` has several addresses"), "{once:?}");
+    for order in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        assert_eq!(answer(order), once, "{order:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_the_parser_panic(bytes in any::<Vec<u8>>()) {

@@ -46,7 +46,7 @@ pub async fn poll_known(
     was_down: bool,
     last_api: Option<AgentApi>,
 ) -> Observation {
-    let target = Target { node_id: "n", address, was_down, last_api };
+    let target = Target { node_id: "n", address, was_down, last_api, actions: None };
     agents().poll(&target, "lab", settings, far()).await
 }
 

@@ -4,7 +4,9 @@ use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 
-use replicante_fleet::{Action, AgentState, Answer, Change, Endpoint, Kind, StoreState, World, WorldConfig};
+use replicante_fleet::{
+    ActionsMode, AgentState, Answer, Change, Endpoint, Kind, StoreState, World, WorldConfig,
+};
 use replicante_model::Timestamp;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
@@ -111,15 +113,98 @@ fn version_1_actions_are_not_found_until_they_are_switched_on() {
     same(&world, "node-1", Endpoint::ActionsQueue, "v1/healthy/node1.actions-disabled.queue");
     same(&world, "node-1", Endpoint::ActionsFinished, "v1/healthy/node1.actions-disabled.finished");
     for (id, state) in [("a", "DONE"), ("b", "NEW"), ("c", "DONE")] {
-        let action =
-            Action { id: id.into(), kind: "agent.replicante.io/test.ping".into(), state: state.into() };
-        let change = Change::Action { cluster: "lab".into(), node: "node-1".into(), action };
-        world.apply(change).unwrap();
+        world.apply(Change::action("lab", "node-1", id, state)).unwrap();
     }
     same(&world, "node-1", Endpoint::ActionsFinished, "v1/default-4lw-whitelist/node1.tls.actions-finished");
-    let Answer::Reply { body, .. } = answer(&world, "node-1", Endpoint::ActionsFinished) else { panic!() };
-    let text = String::from_utf8(body).unwrap();
-    assert!(text.find("\"c\"") < text.find("\"a\""), "newest first: {text}");
+    assert_eq!(finished(&world), ["c", "a"], "newest first");
+    world.apply(Change::actions("lab", "node-1", ActionsMode::Reversed)).unwrap();
+    assert_eq!(finished(&world), ["a", "c"]);
+}
+
+/// The ids of the finished actions of `node-1`, as they are listed.
+fn finished(world: &World) -> Vec<String> {
+    let Answer::Reply { body, .. } = answer(world, "node-1", Endpoint::ActionsFinished) else { panic!() };
+    let listed: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let list = listed.get("actions").unwrap_or(&listed).as_array().unwrap();
+    list.iter().map(|action| action["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Status and shape of the answer to a request for one action.
+fn action_of(world: &World, path: &str) -> (u16, String) {
+    let now = Timestamp(1_795_407_995_000);
+    match world.answer_at("lab", "node-1", 0, (Endpoint::of_agent(path), path), now).0 {
+        Answer::Reply { status, body, .. } => (status, shape(&body)),
+        other => panic!("{path}: {other:?}"),
+    }
+}
+
+/// Status and shape of a recorded answer of the folder `actions`.
+fn recorded_action(name: &str) -> (u16, String) {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/recorded");
+    let status = fs::read_to_string(folder.join(format!("{name}.status")));
+    let status = status.map_or(200, |status| status.trim().parse().unwrap());
+    (status, shape(&fs::read(folder.join(format!("{name}.json"))).unwrap()))
+}
+
+#[test]
+fn one_action_of_version_1_is_told_as_recorded() {
+    let mut world = lab(Kind::Zookeeper);
+    let path = |id: &str| format!("/api/unstable/actions/info/{id}");
+    world.apply(Change::action("lab", "node-1", "a", "NEW")).unwrap();
+    assert_eq!(action_of(&world, &path("a")), recorded_action("v1/actions/4b.info-new"));
+    assert_eq!(action_of(&world, &path("b")), recorded_action("v1/actions/8.info-unknown"));
+    world.apply(Change::action("lab", "node-1", "a", "DONE")).unwrap();
+    let told = action_of(&world, &path("a")).1;
+    let recorded = recorded_action("v1/actions/7.info-done").1;
+    // That action had arguments, a header and a result, and so had its history.
+    let recorded = recorded.replace("args:{n:integer}", "args:{}").replace("{x-lab-header:string}", "{}");
+    let recorded = recorded.replace("state_payload:[string]", "state_payload:null");
+    let entry = "{action_id:string,timestamp:string,state:string,state_payload:null}";
+    assert_eq!(told, recorded.replace(&format!("[{entry},{entry}]"), &format!("[{entry}]")));
+}
+
+#[test]
+fn one_action_of_version_2_is_told_as_recorded() {
+    let mut world = lab(Kind::Mongodb);
+    let path = |id: &str| format!("/api/unstable/action/{id}");
+    // Those that were recorded unfinished or done had an argument and metadata.
+    let bare = |recorded: (u16, String)| {
+        (recorded.0, recorded.1.replace("args:{n:integer}", "args:null").replace("{who:string}", "{}"))
+    };
+    for (state, name) in [("NEW", "3.lookup-new"), ("DONE", "8.lookup-done"), ("FAILED", "9.lookup-failed")] {
+        world.apply(Change::action("lab", "node-1", "a", state)).unwrap();
+        let recorded = bare(recorded_action(&format!("v2/actions/{name}")));
+        assert_eq!(action_of(&world, &path("a")), recorded, "{state}");
+    }
+    assert_eq!(action_of(&world, &path("b")), recorded_action("v2/actions/10.lookup-unknown"));
+}
+
+#[test]
+fn actions_are_forgotten_switched_off_and_fail_as_they_are_told_to() {
+    for kind in [Kind::Zookeeper, Kind::Mongodb] {
+        let mut world = lab(kind);
+        for id in ["a", "b"] {
+            world.apply(Change::action("lab", "node-1", id, "DONE")).unwrap();
+        }
+        let forget =
+            Change::ForgetAction { cluster: "lab".into(), node: "node-1".into(), action: "a".into() };
+        world.apply(forget).unwrap();
+        assert_eq!(finished(&world), ["b"]);
+        let mut with = |mode| {
+            world.apply(Change::actions("lab", "node-1", mode)).unwrap();
+            [Endpoint::ActionsQueue, Endpoint::ActionsFinished, Endpoint::ActionInfo]
+                .map(|endpoint| answer(&world, "node-1", endpoint))
+        };
+        let status = |answer: &Answer| match answer {
+            Answer::Reply { status, body, .. } => Some((*status, body.is_empty())),
+            _ => None,
+        };
+        assert!(with(ActionsMode::Off).iter().all(|answer| status(answer) == Some((404, true))));
+        assert!(with(ActionsMode::Failing).iter().all(|answer| status(answer) == Some((500, false))));
+        assert!(with(ActionsMode::Hanging).iter().all(|answer| *answer == Answer::Hang));
+        with(ActionsMode::Listed);
+        assert_eq!(finished(&world), ["b"], "and they are there again");
+    }
 }
 
 #[test]
@@ -157,10 +242,7 @@ fn a_healthy_version_2_node_answers_as_recorded() {
 #[test]
 fn version_2_lists_actions_as_recorded() {
     let mut world = lab(Kind::Mongodb);
-    let action =
-        Action { id: "a".into(), kind: "agent.replicante.io/test.fail".into(), state: "FAILED".into() };
-    let change = Change::Action { cluster: "lab".into(), node: "node-1".into(), action };
-    world.apply(change).unwrap();
+    world.apply(Change::action("lab", "node-1", "a", "FAILED")).unwrap();
     same(&world, "node-1", Endpoint::ActionsFinished, "v2/not-initialised/node1.actions-finished");
     same(&world, "node-1", Endpoint::ActionsQueue, "v2/not-initialised/node1.actions-queue");
 }

@@ -7,17 +7,12 @@ use crate::examples::examples;
 const DOCS: &str = include_str!("../../../../docs/events.md");
 
 /// Types that the design has and no code emits yet: named in one line, outside of the tables.
-const NOT_YET: [&str; 10] = [
+const NOT_YET: [&str; 5] = [
     "cluster.removed",
     "node.removed",
-    "action.new",
-    "action.changed",
-    "action.finished",
-    "action.lost",
     "discovery.shrink_held",
     "discovery.shrink_confirmed",
     "discovery.shrink_resolved",
-    "action.*",
 ];
 
 /// The first cells of the tables' rows, and the second: a type and the original's code for it.
@@ -73,6 +68,10 @@ fn the_originals_codes_stand_beside_the_types_that_had_one() {
         ("node.down", "NODE_DOWN"),
         ("shard.new", "SHARD_ALLOCATION_NEW"),
         ("shard.changed", "SHARD_ALLOCATION_CHANGED"),
+        ("action.new", "ACTION_NEW"),
+        ("action.changed", "ACTION_CHANGED"),
+        ("action.finished", "ACTION_FINISHED"),
+        ("action.lost", "ACTION_LOST"),
     ];
     let with_code: Vec<(String, String)> = rows().into_iter().filter(|(_, code)| !code.is_empty()).collect();
     let expected: BTreeSet<(String, String)> =

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use replicante_model::actions::{ActionDetails, ActionView};
 use replicante_model::change::{
     AddressChange, Change, ClusterHeader, RecordDifference, RoleOf, SnapshotHeader, SnapshotPart,
 };
@@ -13,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::given::NOW;
 
 /// How many types there are. A new variant of [`Change`] does not compile in [`number`] until it has one.
-pub const TYPES: usize = 31;
+pub const TYPES: usize = 35;
 
 /// The number of a type. No wildcard: whoever adds a variant comes by here, raises [`TYPES`] and adds an example.
 pub fn number(change: &Change) -> usize {
@@ -43,12 +44,16 @@ pub fn number(change: &Change) -> usize {
         Change::ShardPrimaryChanged { .. } => 22,
         Change::ShardPrimaryLost { .. } => 23,
         Change::ShardPrimaryConflict { .. } => 24,
-        Change::DiscoveryFailed { .. } => 25,
-        Change::DiscoveryRecovered { .. } => 26,
-        Change::DiscoveryRecordRejected { .. } => 27,
-        Change::DiscoveryRecordAccepted { .. } => 28,
-        Change::DiscoveryConflict { .. } => 29,
-        Change::DiscoveryConflictResolved { .. } => 30,
+        Change::ActionNew { .. } => 25,
+        Change::ActionChanged { .. } => 26,
+        Change::ActionFinished { .. } => 27,
+        Change::ActionLost { .. } => 28,
+        Change::DiscoveryFailed { .. } => 29,
+        Change::DiscoveryRecovered { .. } => 30,
+        Change::DiscoveryRecordRejected { .. } => 31,
+        Change::DiscoveryRecordAccepted { .. } => 32,
+        Change::DiscoveryConflict { .. } => 33,
+        Change::DiscoveryConflictResolved { .. } => 34,
     }
 }
 
@@ -102,6 +107,25 @@ fn elected(node: &str) -> Primary {
     Primary::Elected { node: node.into() }
 }
 
+fn action(state: &str) -> ActionView {
+    let details = ActionDetails {
+        created_at: Some("2026-01-02T02:03:59Z".into()),
+        scheduled_at: Some("2026-01-02T02:04:00Z".into()),
+        requester: Some("CORE_API".into()),
+        ..ActionDetails::default()
+    };
+    let kind = "agent.replicante.io/test.ping".into();
+    ActionView { kind, state: state.into(), finished: false, details }
+}
+
+fn failed_action() -> ActionView {
+    let mut action = action("FAILED");
+    action.finished = true;
+    action.details.finished_at = Some("2026-01-02T02:04:05Z".into());
+    action.details.error = Some("no route to the node".into());
+    action
+}
+
 fn snapshot() -> SnapshotPart {
     let up = NodeView {
         status: NodeStatus::Up,
@@ -138,6 +162,7 @@ fn snapshot() -> SnapshotPart {
 pub fn examples() -> Vec<Change> {
     let role_of = |role| RoleOf { role };
     let shard = || "orders".to_string();
+    let action_id = || "b0fcf14e-6b54-4ff7-b0ba-375bac9a1ef2".to_string();
     let nodes = vec!["mongo-1.example.com:27017".to_string(), node()];
     vec![
         Change::ClusterNew { after: header("Orders"), nodes: [(node(), address())].into() },
@@ -205,6 +230,20 @@ pub fn examples() -> Vec<Change> {
             after: Primary::Lost { last: Some(node()) },
         },
         Change::ShardPrimaryConflict { shard: shard(), before: None, after: Primary::Conflict { nodes } },
+        Change::ActionNew { node: node(), action: action_id(), after: action("NEW") },
+        Change::ActionChanged {
+            node: node(),
+            action: action_id(),
+            before: action("NEW"),
+            after: action("RUNNING"),
+        },
+        Change::ActionFinished {
+            node: node(),
+            action: action_id(),
+            before: action("RUNNING"),
+            after: failed_action(),
+        },
+        Change::ActionLost { node: node(), action: action_id(), before: action("RUNNING") },
         Change::DiscoveryFailed { reason: "status 500".into() },
         Change::DiscoveryRecovered { failed_since: Some(NOW) },
         Change::DiscoveryRecordRejected {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use replicante_model::Timestamp;
+use replicante_model::actions::{ActionView, ActionsReport, NodeActions};
 use replicante_model::observation::{
     AgentInfo, AgentVersion, NodeDetails, NodeReport, Observation, Offset, Role, ShardReport,
 };
@@ -57,7 +58,26 @@ pub fn report(node: &str, shards: &[(&str, Role)]) -> NodeReport {
                 ((*id).to_string(), report)
             })
             .collect(),
+        actions: ActionsReport::Unknown,
     }
+}
+
+/// An action as an agent lists it. `DONE` and `FAILED` are finished.
+pub fn action(state: &str) -> ActionView {
+    let finished = matches!(state, "DONE" | "FAILED");
+    let kind = "agent.replicante.io/test.ping".into();
+    ActionView { kind, state: state.into(), finished, ..ActionView::default() }
+}
+
+/// The list of a node's actions: ids and states.
+pub fn listed(actions: &[(&str, &str)]) -> ActionsReport {
+    let known = actions.iter().map(|(id, state)| ((*id).into(), action(state))).collect();
+    ActionsReport::Listed(NodeActions { known, more: false })
+}
+
+/// A good report of a node with these actions.
+pub fn acting(node: &str, actions: ActionsReport) -> Heard {
+    heard([(node, up_with(node, |report| report.actions = actions))])
 }
 
 pub fn up(node: &str, shards: &[(&str, Role)]) -> Observation {

@@ -1,12 +1,13 @@
 //! One cluster's record through its commits: refreshes as the worker runs them, with the law checked after each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use replicante_model::actions::{NodeActions, apply};
 use replicante_model::change::Change;
 use replicante_model::event::{Cause, Event, Sealer};
 use replicante_model::fold::{Fold, fold};
-use replicante_model::record::DiscoveredCluster;
+use replicante_model::record::{DiscoveredCluster, NodeId};
 use replicante_model::refresh::{MAX_BYTES, MAX_EVENTS, Rules, refresh};
 use replicante_model::view::{ClusterState, ClusterView, NodeReadings, NodeView};
 use replicante_model::{RecordName, Timestamp};
@@ -124,6 +125,7 @@ impl History {
             changes.push(event.change.clone());
             self.events.push(event);
         }
+        check_actions(&self.state.actions, &changes, &done.state.actions);
         if done.store {
             let stored = serde_json::to_vec(&done.state).unwrap();
             self.state = serde_json::from_slice(&stored).expect("a state reads back");
@@ -132,6 +134,7 @@ impl History {
             assert!(done.events.is_empty(), "events without anything to store");
             assert!(!done.more, "more to come of nothing");
             assert_eq!(done.state.counters, self.state.counters, "a counter changed and is not stored");
+            assert_eq!(done.state.actions, self.state.actions, "actions changed and are not stored");
             assert_eq!(done.state.view, self.state.view, "a change without an event");
         }
         assert_eq!(self.reader.view, self.state.view, "folding the events gives the stored view");
@@ -169,5 +172,26 @@ impl History {
             assert_eq!(view, self.state.view, "folding from the snapshot at {start}");
         }
         starts.len()
+    }
+}
+
+/// What was known, with the changes of the commit applied, is what is stored of every unfinished action; at first
+/// contact there are no changes.
+fn check_actions(
+    old: &BTreeMap<NodeId, NodeActions>,
+    changes: &[Change],
+    stored: &BTreeMap<NodeId, NodeActions>,
+) {
+    let mut told = old.clone();
+    changes.iter().for_each(|change| apply(&mut told, change));
+    assert!(told.keys().eq(old.keys()), "a change of the actions of a node that there was no contact with");
+    let unfinished = |actions: &NodeActions| {
+        let mut known = actions.known.clone();
+        known.retain(|_, action| !action.finished);
+        known
+    };
+    for (node, told) in told {
+        let kept = stored.get(&node).map(unfinished).unwrap_or_default();
+        assert_eq!(unfinished(&told), kept, "the unfinished actions of {node}");
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use replicante_model::Timestamp;
+use replicante_model::actions::{ActionsReport, NodeActions};
 use replicante_model::change::Change;
 use replicante_model::diff::diff;
 use replicante_model::fold::fold;
@@ -17,7 +18,7 @@ use replicante_model::record::{AgentApi, AgentSettings, ClusterIdCheck, Discover
 use replicante_model::refresh::Rules;
 use replicante_model::view::ClusterState;
 
-use crate::given::{CLUSTER, Heard, NOW, item, offset};
+use crate::given::{CLUSTER, Heard, NOW, action, item, offset};
 use crate::history::History;
 
 /// Ids as sources give them: short, with a port, an URL, and text that must be encoded.
@@ -50,12 +51,23 @@ fn info() -> impl Strategy<Value = AgentInfo> {
     })
 }
 
+fn actions() -> impl Strategy<Value = ActionsReport> {
+    let state = prop_oneof![Just("NEW"), Just("RUNNING"), Just("DONE"), Just("FAILED")];
+    let states = prop::collection::vec(prop::option::weighted(0.6, state), 4);
+    let listed = (states, prop::bool::weighted(0.1)).prop_map(|(states, more)| {
+        let listed = (0..).zip(states).filter_map(|(id, state)| Some((format!("a{id}"), action(state?))));
+        ActionsReport::Listed(NodeActions { known: listed.collect(), more })
+    });
+    prop_oneof![1 => Just(ActionsReport::Unknown), 1 => Just(ActionsReport::Off), 8 => listed]
+}
+
 fn report(node: usize) -> impl Strategy<Value = Observation> {
     let shard = prop::option::weighted(0.7, (role(), 0..3i64));
     let attribute = prop::option::of(0..2i32);
     let identity = (0..10, 0..8usize, prop::option::of(0..2), prop::option::weighted(0.2, Just("UNHEALTHY")));
-    (info(), identity, 0..3, prop::collection::vec(attribute, 2), prop::collection::vec(shard, SHARDS.len()))
-        .prop_map(move |(agent, (cluster, id, name, condition), version, attributes, shards)| {
+    let lists = (prop::collection::vec(attribute, 2), prop::collection::vec(shard, SHARDS.len()), actions());
+    (info(), identity, 0..3, lists).prop_map(
+        move |(agent, (cluster, id, name, condition), version, (attributes, shards, actions))| {
             Observation::Up(Box::new(NodeReport {
                 agent,
                 node: NodeDetails {
@@ -79,8 +91,10 @@ fn report(node: usize) -> impl Strategy<Value = Observation> {
                         Some(((*id).to_string(), report))
                     })
                     .collect(),
+                actions,
             }))
-        })
+        },
+    )
 }
 
 fn observation(node: usize) -> impl Strategy<Value = Option<Observation>> {

@@ -6,6 +6,7 @@
 // All of it is test code: a panic is how a test fails.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod actions;
 mod compatibility;
 mod discoveries;
 mod docs;
