@@ -18,3 +18,6 @@ mod restart;
 mod running;
 mod settings;
 mod size;
+mod tls;
+#[path = "../../shared/outbound/tests/tls_server/mod.rs"]
+mod tls_server;
