@@ -15,6 +15,7 @@ mod history;
 mod kills;
 mod queues;
 mod restart;
+mod rows;
 mod running;
 mod settings;
 mod size;
