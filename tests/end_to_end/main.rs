@@ -16,6 +16,10 @@ mod history;
 mod kills;
 mod queues;
 mod restart;
+mod rows;
 mod running;
 mod settings;
 mod size;
+mod tls;
+#[path = "../../shared/outbound/tests/tls_server/mod.rs"]
+mod tls_server;

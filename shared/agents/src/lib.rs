@@ -7,14 +7,16 @@
 //! # Map
 //!
 //! ```text
-//! poll.rs      Agents: all nodes of a cluster at once, within limits and until a deadline
-//! node.rs      one node: which requests, in which order, and what their outcome means
-//! v1.rs v2.rs  the answers of each protocol          (pure: bytes in, values out)
-//! shards.rs    the list of shards, common to both    (pure)
-//! actions.rs   the actions: their requests, and their lists, common to both
-//! liberal.rs   JSON values of a type that may vary   (pure)
-//! reason.rs    short, stable text for what failed    (pure)
-//! quirks.rs    what single stores do differently     (a table)
+//! poll.rs        Agents: all nodes of a cluster at once, within limits and until a deadline
+//! node.rs        one node: which requests, in which order, and what their outcome means
+//! v1.rs v2.rs    the answers of each protocol          (pure: bytes in, values out)
+//! shards.rs      the list of shards, common to both    (pure)
+//! actions.rs     the actions: their requests, and their lists, common to both
+//! attributes.rs  names and values of the agent's own   (pure)
+//! liberal.rs     JSON values of a type that may vary   (pure)
+//! first.rs       objects whose fields are given twice  (pure)
+//! reason.rs      short, stable text for what failed    (pure)
+//! quirks.rs      what single stores do differently     (a table)
 //! ```
 //!
 //! # What is not here
@@ -25,6 +27,8 @@
 //!   once by `replicante-outbound`.)
 
 pub mod actions;
+mod attributes;
+mod first;
 mod liberal;
 mod node;
 mod poll;

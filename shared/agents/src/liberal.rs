@@ -4,12 +4,13 @@
 //! makes an answer unreadable. [`Piece`] takes whatever is there, without copying text.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
-use replicante_model::observation::{AgentVersion, MAX_ATTRIBUTES, MAX_TEXT, Offset, clean};
+use replicante_model::observation::{AgentVersion, MAX_TEXT, Offset, clean};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::first::First;
 use crate::shards::MAX_SHARDS;
 
 /// A body that is not the answer it should be.
@@ -26,18 +27,24 @@ pub enum Malformed {
     TooManyShards,
 }
 
-/// Reads a body that is one object. (A derived reader takes a list for an object, value by value.)
+/// Reads a body that is one object. Of a field that is given twice the first counts.
 pub(crate) fn read_object<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Malformed> {
-    if body.trim_ascii_start().starts_with(b"{") {
-        read(body)
-    } else {
-        read::<IgnoredAny>(body).and(Err(Malformed::Shape))
+    read_into(body, FirstObject(PhantomData))
+}
+
+struct FirstObject<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for FirstObject<T> {
+    type Value = T;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        T::deserialize(First(deserializer))
     }
 }
 
 /// Reads a whole body.
 pub(crate) fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Malformed> {
-    read_into(body, std::marker::PhantomData)
+    read_into(body, PhantomData)
 }
 
 /// Reads a whole body into what the seed holds.
@@ -116,6 +123,8 @@ impl<'de, T: Entries<'de>> Visitor<'de> for EntriesOf<T> {
 
 /// How many entries of an object in the place of a plain value are looked at.
 const MOST_ENTRIES: usize = 16;
+/// How many objects and lists within each other are looked at: `{"value": 1, "unit": {"unit": "zxid"}}` has two.
+const MOST_LEVELS: u8 = 3;
 
 /// A value of any type, borrowed from the body where it can be.
 #[derive(Debug, Default, PartialEq)]
@@ -196,11 +205,30 @@ impl Piece<'_> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Piece<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(PieceVisitor)
+        PieceVisitor { levels: MOST_LEVELS }.deserialize(deserializer)
     }
 }
 
-struct PieceVisitor;
+/// Reads a piece of so many levels. What lies below them is passed over.
+#[derive(Clone, Copy)]
+struct PieceVisitor {
+    levels: u8,
+}
+
+impl PieceVisitor {
+    /// For what is within an object or a list; `None` below the last level.
+    fn within(self) -> Option<Self> {
+        self.levels.checked_sub(1).map(|levels| PieceVisitor { levels })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for PieceVisitor {
+    type Value = Piece<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Piece<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
 
 impl<'de> Visitor<'de> for PieceVisitor {
     type Value = Piece<'de>;
@@ -238,60 +266,26 @@ impl<'de> Visitor<'de> for PieceVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Piece<'de>, A::Error> {
-        let first = list.next_element::<Piece<'de>>()?;
+        let first = match self.within() {
+            Some(within) => list.next_element_seed(within)?,
+            None => None,
+        };
         while list.next_element::<IgnoredAny>()?.is_some() {}
         Ok(Piece::List(first.map(Box::new)))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Piece<'de>, A::Error> {
         let mut entries = Vec::new();
-        while entries.len() < MOST_ENTRIES {
-            let Some(Piece::Text(name)) = object.next_key::<Piece<'de>>()? else {
-                return Ok(Piece::Object(entries));
-            };
-            entries.push((name, object.next_value()?));
+        if let Some(within) = self.within() {
+            while entries.len() < MOST_ENTRIES {
+                let Some(Piece::Text(name)) = object.next_key::<Piece<'de>>()? else {
+                    return Ok(Piece::Object(entries));
+                };
+                entries.push((name, object.next_value_seed(within)?));
+            }
         }
         while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Piece::Object(entries))
-    }
-}
-
-/// Attributes: strings as they are, other values as JSON, all cut to [`MAX_TEXT`]; the first
-/// [`MAX_ATTRIBUTES`] in the order of their names. Anything but an object is none.
-#[derive(Debug, Default)]
-pub(crate) struct Attributes(pub(crate) BTreeMap<String, String>);
-
-impl Attributes {
-    /// Adds others where the name is new, within the bound.
-    pub(crate) fn merge(&mut self, others: Attributes) {
-        for (name, value) in others.0 {
-            self.0.entry(name).or_insert(value);
-        }
-        self.bound();
-    }
-
-    fn bound(&mut self) {
-        while self.0.len() > MAX_ATTRIBUTES {
-            self.0.pop_last();
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Attributes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        EntriesOf(Attributes::default()).deserialize(deserializer)
-    }
-}
-
-impl<'de> Entries<'de> for Attributes {
-    fn entry<A: MapAccess<'de>>(&mut self, name: &str, object: &mut A) -> Result<(), A::Error> {
-        let value = match object.next_value::<serde_json::Value>()? {
-            serde_json::Value::String(text) => text,
-            other => other.to_string(),
-        };
-        self.0.insert(clean(name, MAX_TEXT), clean(&value, MAX_TEXT));
-        self.bound();
-        Ok(())
     }
 }
 
@@ -344,26 +338,12 @@ mod tests {
     }
 
     #[test]
-    fn attributes_are_bounded_in_the_order_of_their_names() {
-        let many: Vec<String> = (0..200).rev().map(|n| format!("\"k{n:03}\":{n}")).collect();
-        let read: Attributes = read(format!("{{{}}}", many.join(",")).as_bytes()).unwrap();
-        assert_eq!(read.0.len(), MAX_ATTRIBUTES);
-        assert_eq!(read.0.last_key_value().unwrap(), (&"k063".to_owned(), &"63".to_owned()));
-    }
-
-    #[test]
-    fn anything_but_an_object_has_no_attributes() {
-        for other in [r#""x""#, "[]", r#"[{"a":1}]"#, "null", "7", "-7", "1.5", "true"] {
-            let read: Attributes = read(other.as_bytes()).unwrap();
-            assert!(read.0.is_empty(), "{other}");
-        }
-    }
-
-    #[test]
-    fn attributes_are_text_and_the_nodes_own_win() {
-        let mut node: Attributes = read(br#"{"a":"text","b":{"x":[1,null]},"n":1.5}"#).unwrap();
-        node.merge(read(br#"{"a":"store","c":1038090240}"#).unwrap());
-        let expected = [("a", "text"), ("b", r#"{"x":[1,null]}"#), ("c", "1038090240"), ("n", "1.5")];
-        assert_eq!(node.0, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    fn a_deep_value_is_read_to_a_few_levels_and_takes_no_more_memory() {
+        let read = |json: &str| format!("{:?}", read::<Piece>(json.as_bytes()).unwrap());
+        let deep = |levels: usize| format!("{}1{}", r#"{"a":"#.repeat(levels), "}".repeat(levels));
+        assert!(read(&deep(3)).contains("Whole(1)"));
+        assert_eq!(read(&deep(4)), read(&deep(100)));
+        let lists = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert_eq!(read(&lists(5)), read(&lists(100)));
     }
 }

@@ -99,7 +99,11 @@ impl<'de> Entries<'de> for Shard<'de> {
             "lag" => &mut self.lag,
             _ => return ignore(object),
         };
-        *place = object.next_value()?;
+        let value = object.next_value()?;
+        // Of a field that is given twice the first counts.
+        if *place == Piece::Null {
+            *place = value;
+        }
         Ok(())
     }
 }
@@ -196,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_shard_that_is_no_object_is_left_out() {
-        let found = roles(r#"["x",7,-7,1.5,null,true,[{"id":"b"}],{"id":"a","role":"primary","id":"a"}]"#);
+        let found = roles(r#"["x",7,-7,1.5,null,true,[{"id":"b"}],{"id":"a","role":"primary","id":"b"}]"#);
         assert_eq!(found, [("a".to_owned(), Role::Primary)]);
     }
 

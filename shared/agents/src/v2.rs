@@ -6,7 +6,8 @@ use replicante_model::observation::{AgentInfo, MAX_TEXT, NodeDetails, ShardRepor
 use replicante_model::record::AgentApi;
 use serde::Deserialize;
 
-use crate::liberal::{Attributes, Malformed, Piece, read_object};
+use crate::attributes::Attributes;
+use crate::liberal::{Malformed, Piece, read_object};
 use crate::quirks::{self, ShardId};
 use crate::reason;
 

@@ -1,7 +1,7 @@
 //! From what the HTTP client reports to a [`FetchError`].
 //!
-//! The client's errors are chains of causes. The TLS library's error type is not ours to name (one HTTP stack,
-//! reached through `reqwest` alone), so it is known by the beginning of its text; everything else by type.
+//! The client's errors are chains of causes. hyper hands a TLS error on as text where HTTP/2 carries it, so it is known by
+//! the beginning of its text; everything else by type.
 
 use std::error::Error;
 use std::io;
@@ -26,6 +26,14 @@ pub(crate) fn classify(error: &reqwest::Error, connect_timeout: Duration) -> Fet
         next = inner(cause);
     }
     FetchError::Other { detail }
+}
+
+/// Names what went wrong below HTTP, where it is known.
+pub(crate) fn of_io_cause(error: &io::Error) -> Option<FetchError> {
+    match error.get_ref() {
+        Some(content) => of_cause(content, &content.to_string()),
+        None => of_io(error),
+    }
 }
 
 /// The cause below; that of an I/O error is its content, which `source` would skip.
@@ -84,11 +92,7 @@ fn of_text(text: &str) -> Option<FetchError> {
         return Some(FetchError::Tls(of_certificate(certificate)));
     }
     if let Some(alert) = text.strip_prefix("received fatal alert: ") {
-        let client = ["certificate required", "bad certificate", "unknown ca", "certificate unknown"];
-        let plain: String = alert.chars().filter(char::is_ascii_alphabetic).collect();
-        let about_client = client.iter().any(|known| known.replace(' ', "").eq_ignore_ascii_case(&plain));
-        let failure = if about_client { TlsFailure::ClientCertificate } else { TlsFailure::RefusedByPeer };
-        return Some(FetchError::Tls(failure));
+        return Some(FetchError::Tls(of_alert(alert)));
     }
     if begins("received corrupt message") {
         return Some(FetchError::Tls(TlsFailure::NotTls));
@@ -96,7 +100,8 @@ fn of_text(text: &str) -> Option<FetchError> {
     if begins("peer is incompatible") || begins("peer misbehaved") || begins("received unexpected") {
         return Some(FetchError::Tls(TlsFailure::Handshake));
     }
-    if begins("connection closed before message completed") {
+    // The last two: of a connection that ended when the request was about to be sent.
+    if begins("connection closed") || begins("channel closed") || begins("connection was not ready") {
         return Some(FetchError::ConnectionClosed);
     }
     if (begins("invalid HTTP") && text.contains("parsed")) || begins("message head is too large") {
@@ -105,17 +110,35 @@ fn of_text(text: &str) -> Option<FetchError> {
     None
 }
 
+/// What the server said, in TLS's own words (RFC 8446, 6.2). Alerts about certificates are about the client's.
+fn of_alert(alert: &str) -> TlsFailure {
+    match alert {
+        "CertificateRequired" => TlsFailure::ClientMissing,
+        "CertificateExpired" => TlsFailure::ClientNotValidNow,
+        "UnknownCA" => TlsFailure::ClientUnknownAuthority,
+        "AccessDenied"
+        | "BadCertificate"
+        | "CertificateRevoked"
+        | "CertificateUnknown"
+        | "NoCertificate"
+        | "UnsupportedCertificate" => TlsFailure::ClientRefused,
+        _ => TlsFailure::RefusedByPeer,
+    }
+}
+
+/// By how the text begins: what follows holds names of the server's choice.
 fn of_certificate(text: &str) -> TlsFailure {
-    if text.contains("UnknownIssuer") {
+    let begins = |start: &str| text.starts_with(start);
+    if begins("UnknownIssuer") {
         TlsFailure::UnknownAuthority
-    } else if text.contains("expired")
-        || text.contains("Expired")
-        || text.contains("not valid yet")
-        || text.contains("NotValidYet")
-    {
-        TlsFailure::NotValidNow
-    } else if text.contains("not valid for name") || text.contains("NotValidForName") {
+    } else if begins("certificate expired") || begins("Expired") {
+        TlsFailure::Expired
+    } else if begins("certificate not valid yet") || begins("NotValidYet") {
+        TlsFailure::NotYetValid
+    } else if begins("certificate not valid for name") || begins("NotValidForName") {
         TlsFailure::OtherName
+    } else if text.contains("CaUsedAsEndEntity") {
+        TlsFailure::AuthorityAsServer
     } else {
         TlsFailure::InvalidCertificate
     }

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use replicante_address_policy::AddressPolicy;
 use replicante_model::record::TlsSettings;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
-use reqwest::{Certificate, Client, Identity, redirect};
+use reqwest::{Client, redirect};
+use rustls::ClientConfig;
 
 use crate::error::FetchError;
-use crate::reference::Reference;
 use crate::resolve::{Lookups, Resolver};
 
 /// How long a connection is kept without a request: for the next request to the same node within its poll. Refreshes
@@ -26,7 +26,15 @@ struct Pool {
     tls: Option<TlsSettings>,
     connect_timeout: Duration,
     built: Instant,
-    client: Client,
+    connections: Connections,
+}
+
+/// What requests are sent with.
+#[derive(Clone, Debug)]
+pub(crate) struct Connections {
+    pub(crate) client: Client,
+    /// What the client says and trusts in TLS; `None` for plain HTTP.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
 }
 
 /// The clients that were built, most recent last.
@@ -51,27 +59,31 @@ impl Clients {
         &self,
         tls: Option<&TlsSettings>,
         connect_timeout: Duration,
-    ) -> Result<Client, FetchError> {
+    ) -> Result<Connections, FetchError> {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         let known =
             pools.iter().position(|pool| pool.tls.as_ref() == tls && pool.connect_timeout == connect_timeout);
         if let Some(known) = known {
             let referred = tls.is_some_and(|tls| tls.ca_bundle.is_some() || tls.client_certificate.is_some());
             if !referred || pools[known].built.elapsed() <= MATERIAL_AGE {
-                return Ok(pools[known].client.clone());
+                return Ok(pools[known].connections.clone());
             }
             // What was read is no longer trusted, also when it can't be read again: an authority may be gone on
             // purpose.
             pools.remove(known);
         }
-        let resolver = Resolver { policy: Arc::clone(&self.policy), lookups: self.lookups.clone() };
-        let client = build(resolver, tls, connect_timeout)?;
+        let connections = build(self.resolver(), tls, connect_timeout)?;
         if pools.len() >= MOST {
             pools.remove(0);
         }
         let built = Instant::now();
-        pools.push(Pool { tls: tls.cloned(), connect_timeout, built, client: client.clone() });
-        Ok(client)
+        pools.push(Pool { tls: tls.cloned(), connect_timeout, built, connections: connections.clone() });
+        Ok(connections)
+    }
+
+    /// The resolver that all connections are opened with.
+    pub(crate) fn resolver(&self) -> Resolver {
+        Resolver { policy: Arc::clone(&self.policy), lookups: self.lookups.clone() }
     }
 }
 
@@ -79,9 +91,9 @@ fn build(
     resolver: Resolver,
     tls: Option<&TlsSettings>,
     connect_timeout: Duration,
-) -> Result<Client, FetchError> {
+) -> Result<Connections, FetchError> {
     let accept = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
-    let mut builder = Client::builder()
+    let builder = Client::builder()
         .tls_backend_rustls()
         .user_agent(concat!("replicante-serverless/", env!("CARGO_PKG_VERSION")))
         .default_headers(accept)
@@ -91,44 +103,16 @@ fn build(
         .dns_resolver(resolver)
         .connect_timeout(connect_timeout)
         .pool_idle_timeout(POOL_IDLE);
-    match tls {
-        None => builder = builder.tls_certs_only([]),
-        Some(tls) => {
-            if let Some(reference) = &tls.ca_bundle {
-                let pem = material("ca_bundle", reference)?;
-                let authorities = Certificate::from_pem_bundle(&pem).unwrap_or_default();
-                if authorities.is_empty() {
-                    return Err(bad("ca_bundle", reference, "holds no PEM certificates"));
-                }
-                builder = builder.tls_certs_only(authorities);
-            }
-            if let Some(reference) = &tls.client_certificate {
-                let pem = material("client_certificate", reference)?;
-                let identity = Identity::from_pem(&pem).map_err(|_| {
-                    bad(
-                        "client_certificate",
-                        reference,
-                        "holds no PEM certificate chain with its private key",
-                    )
-                })?;
-                builder = builder.identity(identity);
-            }
-        }
-    }
-    builder.build().map_err(|error| FetchError::TlsSettings {
+    let config = tls.map(crate::tls::config).transpose()?;
+    let builder = match &config {
+        None => builder.tls_certs_only([]),
+        Some(config) => builder.tls_backend_preconfigured(config.clone()),
+    };
+    let client = builder.build().map_err(|error| FetchError::TlsSettings {
         what: "tls",
         problem: format!("no client could be built: {}", root(&error)),
-    })
-}
-
-fn material(what: &'static str, reference: &str) -> Result<Vec<u8>, FetchError> {
-    Reference::parse(reference)
-        .and_then(|reference| reference.read())
-        .map_err(|error| FetchError::material(what, &error))
-}
-
-fn bad(what: &'static str, reference: &str, problem: &str) -> FetchError {
-    FetchError::TlsSettings { what, problem: format!("{reference} {problem}") }
+    })?;
+    Ok(Connections { client, tls: config.map(Arc::new) })
 }
 
 fn root(error: &dyn std::error::Error) -> String {

@@ -85,18 +85,33 @@ pub enum TlsFailure {
     /// The server's certificate comes from no trusted authority.
     #[error("certificate from an unknown authority")]
     UnknownAuthority,
-    /// The server's certificate is not valid at this time.
-    #[error("certificate expired or not yet valid")]
-    NotValidNow,
+    /// The server's certificate is that of an authority: a self-signed one, as tools make it unless told otherwise.
+    #[error("certificate is an authority's own, not a server's")]
+    AuthorityAsServer,
+    /// The server's certificate was valid once.
+    #[error("certificate expired")]
+    Expired,
+    /// The server's certificate will be valid.
+    #[error("certificate not yet valid")]
+    NotYetValid,
     /// The server's certificate is for another name.
     #[error("certificate for another name")]
     OtherName,
     /// The server's certificate is wrong in another way.
     #[error("invalid certificate")]
     InvalidCertificate,
-    /// The server wants a client certificate, or does not take the one that it got.
+    /// The server wants a client certificate and got none.
+    #[error("client certificate missing")]
+    ClientMissing,
+    /// The client certificate is not valid by the server's clock. Servers do not tell too late from too early.
+    #[error("client certificate expired or not yet valid")]
+    ClientNotValidNow,
+    /// The server does not trust the authority of the client certificate.
+    #[error("client certificate from an authority that the peer does not trust")]
+    ClientUnknownAuthority,
+    /// The server wants a client certificate, or does not take the one that it got, and does not say which.
     #[error("client certificate missing or refused")]
-    ClientCertificate,
+    ClientRefused,
     /// The server ended the handshake.
     #[error("refused by the peer")]
     RefusedByPeer,

@@ -2,17 +2,21 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use replicante_address_policy::AddressPolicy;
 use replicante_model::record::TlsSettings;
+use reqwest::dns::Resolve;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Response, Url};
+use rustls::pki_types::ServerName;
+use tokio::time::timeout;
 
 use crate::classify::classify;
-use crate::clients::Clients;
+use crate::clients::{Clients, Connections};
 use crate::error::FetchError;
+use crate::tls;
 
 static NO_TLS_SETTINGS: TlsSettings = TlsSettings { ca_bundle: None, client_certificate: None };
 
@@ -78,7 +82,7 @@ impl Fetched {
     }
 }
 
-/// The client. Made once a process and shared; it keeps connections open for some 15 seconds.
+/// The client. Made once a process and shared; it keeps connections open for a second.
 pub struct Outbound {
     policy: Arc<AddressPolicy>,
     clients: Clients,
@@ -113,18 +117,44 @@ impl Outbound {
     pub async fn fetch(&self, request: &Request<'_>) -> Result<Fetched, FetchError> {
         let url = self.admit(request.url)?;
         let headers = headers(request.headers)?;
-        let tls = (url.scheme() == "https").then_some(request.tls);
-        let client = self.clients.get(tls, request.connect_timeout)?;
-        let exchange = async {
-            let mut response = send(&client, &url, &headers, request).await;
-            if request.json.is_none() && matches!(response, Err(FetchError::ConnectionClosed)) {
-                response = send(&client, &url, &headers, request).await;
+        let tls_settings = (url.scheme() == "https").then_some(request.tls);
+        let connections = self.clients.get(tls_settings, request.connect_timeout)?;
+        let started = Instant::now();
+        let left = || request.timeout.saturating_sub(started.elapsed());
+        let late = FetchError::Timeout(request.timeout);
+        let sending = async {
+            let response = send(&connections.client, &url, &headers, request).await;
+            match response {
+                Err(FetchError::ConnectionClosed) if request.json.is_none() => {
+                    send(&connections.client, &url, &headers, request).await
+                }
+                response => response,
             }
-            read(response?, request).await
         };
-        tokio::time::timeout(request.timeout, exchange)
-            .await
-            .unwrap_or(Err(FetchError::Timeout(request.timeout)))
+        let response = match timeout(request.timeout, sending).await.unwrap_or(Err(late.clone())) {
+            Err(FetchError::ConnectionClosed) => {
+                let told = self.verdict(&connections, &url, left()).await;
+                return Err(told.unwrap_or(FetchError::ConnectionClosed));
+            }
+            response => response?,
+        };
+        timeout(left(), read(response, request)).await.unwrap_or(Err(late))
+    }
+
+    /// Why the server closes connections, where TLS knows: see [`verdict`](tls::verdict).
+    async fn verdict(&self, connections: &Connections, url: &Url, limit: Duration) -> Option<FetchError> {
+        let config = connections.tls.clone()?;
+        let (host, port) = (url.host_str()?.trim_matches(['[', ']']), url.port_or_known_default()?);
+        let name = ServerName::try_from(host.to_owned()).ok()?;
+        let address = match host.parse::<IpAddr>() {
+            Ok(address) => SocketAddr::new(address, port),
+            Err(_) => {
+                let found = self.clients.resolver().resolve(host.parse().ok()?);
+                let mut found = timeout(limit, found).await.ok()?.ok()?;
+                SocketAddr::new(found.next()?.ip(), port)
+            }
+        };
+        tls::verdict(config, address, name, limit).await
     }
 
     /// Checks what is known before a name is resolved: the port, and an address in the place of a name. The

@@ -28,6 +28,7 @@ mod error;
 mod fetch;
 mod reference;
 mod resolve;
+mod tls;
 
 pub use error::{FetchError, TlsFailure};
 pub use fetch::{Fetched, Outbound, Request};
