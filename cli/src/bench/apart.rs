@@ -105,7 +105,7 @@ pub async fn start<T: DeserializeOwned>(local: &Local, what: &[&str]) -> Result<
 pub async fn run(what: &Apart) -> Result<(), CliError> {
     let mut settings = Settings::from_env().map_err(|error| CliError::Failed(error.to_string()))?;
     settings.addresses = settings.addresses.with_loopback();
-    let clients = Clients::from_env().await;
+    let clients = Clients::of_function(|name| std::env::var(name).ok())?;
     match what {
         Apart::Worker { cluster, seconds } => {
             let time = Duration::from_secs(*seconds);

@@ -16,9 +16,10 @@ use crate::tally::{SharedTally, percentile};
 
 /// Batches in flight at once: as many as Lambda would run beside each other on so few cores.
 const IN_FLIGHT: usize = 4;
-/// How long each agent of the slow fleet waits, and how many requests a full exchange with one takes.
+/// How long each agent of the slow fleet waits, and the fewest requests of a full exchange with one: version 1 with its
+/// actions switched off.
 const LATENCY: Duration = Duration::from_millis(20);
-const REQUESTS: u32 = 3;
+const REQUESTS: u32 = 4;
 /// How long work in flight may take to finish.
 const GRACE: Duration = Duration::from_secs(20);
 

@@ -9,6 +9,7 @@ use replicante_settings::Settings;
 async fn main() -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
     let settings = Settings::from_env()?;
-    let function = discovery_scheduler(&Clients::from_env().await, &settings);
+    let clients = Clients::of_function(|name| std::env::var(name).ok())?;
+    let function = discovery_scheduler(&clients, &settings);
     run(service_fn(|event| async { function.handle(event).await.map(|_| ()) })).await
 }

@@ -8,6 +8,8 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use serde::{Deserialize, Serialize};
 
+use crate::error::AwsError;
+
 /// Where the services listen, when they are not AWS's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoints {
@@ -31,45 +33,81 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Clients as the environment says: region, credentials, `AWS_ENDPOINT_URL_*`.
+    /// Clients of whoever sits at a terminal: region, credentials and `AWS_ENDPOINT_URL_*` from the environment or a
+    /// profile, by the SDK's default chain.
     pub async fn from_env() -> Self {
         let config = aws_config::defaults(BehaviorVersion::latest())
             .retry_config(RetryConfig::standard().with_max_attempts(4))
             .timeout_config(timeouts())
             .load()
             .await;
-        Self::new(&config)
+        Clients {
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            sqs: aws_sdk_sqs::Client::new(&config),
+            kinesis: aws_sdk_kinesis::Client::new(&config),
+        }
+    }
+
+    /// Clients of a function: Lambda gives region and credentials by variables, for as long as the process lives, and
+    /// `AWS_ENDPOINT_URL_*` names other services than AWS's own. No profile, no metadata service and no token exchange
+    /// is looked for: what a function never needs would be a fifth of its binary.
+    ///
+    /// # Errors
+    /// When a variable is missing.
+    pub fn of_function(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, AwsError> {
+        let variable = |name: &str| lookup(name).filter(|value| !value.is_empty());
+        let needed = |name: &str| {
+            variable(name).ok_or_else(|| AwsError::stored("the environment", format!("{name} is not set")))
+        };
+        let (id, secret) = (needed("AWS_ACCESS_KEY_ID")?, needed("AWS_SECRET_ACCESS_KEY")?);
+        let credentials = Credentials::new(id, secret, variable("AWS_SESSION_TOKEN"), None, "environment");
+        let region = variable("AWS_REGION").map_or_else(|| needed("AWS_DEFAULT_REGION"), Ok)?;
+        let config = config(credentials, Region::new(region), 4);
+        let endpoint = |service: &str| {
+            variable(&format!("AWS_ENDPOINT_URL_{service}")).or_else(|| variable("AWS_ENDPOINT_URL"))
+        };
+        Ok(Self::on(&config, endpoint))
     }
 
     /// Clients of local services, which take any credentials. The environment is not looked at.
     pub fn local(endpoints: &Endpoints) -> Self {
         let credentials = Credentials::new("local", "local", None, None, "local");
-        let config = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::from_static("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .retry_config(RetryConfig::standard().with_max_attempts(3))
-            .timeout_config(timeouts())
-            .build();
-        let dynamodb =
-            aws_sdk_dynamodb::config::Builder::from(&config).endpoint_url(&endpoints.dynamodb).build();
-        let sqs = aws_sdk_sqs::config::Builder::from(&config).endpoint_url(&endpoints.sqs).build();
-        let kinesis =
-            aws_sdk_kinesis::config::Builder::from(&config).endpoint_url(&endpoints.kinesis).build();
-        Clients {
-            dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
-            sqs: aws_sdk_sqs::Client::from_conf(sqs),
-            kinesis: aws_sdk_kinesis::Client::from_conf(kinesis),
-        }
+        let config = config(credentials, Region::from_static("us-east-1"), 3);
+        let Endpoints { dynamodb, sqs, kinesis } = endpoints;
+        Self::on(&config, |service| {
+            let endpoint = match service {
+                "DYNAMODB" => dynamodb,
+                "SQS" => sqs,
+                _ => kinesis,
+            };
+            Some(endpoint.clone())
+        })
     }
 
-    fn new(config: &SdkConfig) -> Self {
+    /// Clients at these endpoints, each of AWS's own where there is none.
+    fn on(config: &SdkConfig, endpoint: impl Fn(&str) -> Option<String>) -> Self {
+        let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(config);
+        dynamodb.set_endpoint_url(endpoint("DYNAMODB"));
+        let mut sqs = aws_sdk_sqs::config::Builder::from(config);
+        sqs.set_endpoint_url(endpoint("SQS"));
+        let mut kinesis = aws_sdk_kinesis::config::Builder::from(config);
+        kinesis.set_endpoint_url(endpoint("KINESIS"));
         Clients {
-            dynamodb: aws_sdk_dynamodb::Client::new(config),
-            sqs: aws_sdk_sqs::Client::new(config),
-            kinesis: aws_sdk_kinesis::Client::new(config),
+            dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
+            sqs: aws_sdk_sqs::Client::from_conf(sqs.build()),
+            kinesis: aws_sdk_kinesis::Client::from_conf(kinesis.build()),
         }
     }
+}
+
+fn config(credentials: Credentials, region: Region, attempts: u32) -> SdkConfig {
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(region)
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .retry_config(RetryConfig::standard().with_max_attempts(attempts))
+        .timeout_config(timeouts())
+        .build()
 }
 
 /// Each attempt is short beside a worker's lease, so that a hanging call is tried again in time.
@@ -79,4 +117,31 @@ fn timeouts() -> TimeoutConfig {
         .operation_attempt_timeout(Duration::from_secs(10))
         .operation_timeout(Duration::from_secs(25))
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_needs_region_and_credentials_and_takes_endpoints() {
+        let set = [
+            ("AWS_ACCESS_KEY_ID", "id"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_REGION", "eu-central-1"),
+        ];
+        let clients = |left_out: &str| {
+            Clients::of_function(|name| {
+                let known = set.iter().find(|(known, _)| *known == name && name != left_out);
+                known.map(|(_, value)| (*value).to_owned())
+            })
+        };
+        let region = clients("").unwrap().dynamodb.config().region().map(ToString::to_string);
+        assert_eq!(region.as_deref(), Some("eu-central-1"));
+        for (name, _) in set {
+            let error = clients(name).unwrap_err().to_string();
+            assert!(error.contains(name.trim_start_matches("AWS_").split('_').next().unwrap()), "{error}");
+            assert!(error.ends_with("is not set"), "{error}");
+        }
+    }
 }
