@@ -160,6 +160,9 @@ def listed(value):
 def resource_of(function, action):
     """The one resource that a function is allowed an action on."""
     service = action.split(":")[0]
+    if action == "s3:GetObject":
+        # The objects of the one bucket: their keys are the operators' own.
+        return {"Fn::Sub": "arn:${AWS::Partition}:s3:::${SourceBucket}/*"}
     if service == "sqs":
         name = WORKERS.get(function) or WORKERS[function.replace("Scheduler", "Worker")]
     else:
@@ -168,17 +171,29 @@ def resource_of(function, action):
 
 
 def where(function, role_name, statement):
-    """Each action of a statement stands on its own resource, and a Resource is never a pattern."""
+    """Each action of a statement stands on its own resource, and no other Resource is a pattern."""
     found = listed(statement.get("Resource", []))
     for action in listed(statement["Action"]):
         if ANYWHERE.match(action):
             if found != ["*"]:
                 yield f"{role_name}: {action} is on {json.dumps(found)}, and Lambda needs it anywhere"
+        elif found == [resource_of(function, action)]:
+            continue
         elif any("*" in json.dumps(resource) or "?" in json.dumps(resource) for resource in found):
             yield f"{role_name}: {action} is allowed on a pattern: {json.dumps(found)}"
-        elif found != [resource_of(function, action)]:
+        else:
             expected = json.dumps(resource_of(function, action))
             yield f"{role_name}: {action} is allowed on {json.dumps(found)} instead of {expected}"
+
+
+def bucket(role_name, role):
+    """Objects are read only where a bucket is named: without its name, the pattern would be all objects of none."""
+    for policy in role["Properties"].get("Policies", []):
+        condition, *branches = policy.get("Fn::If", [None, policy, {}])
+        for named, branch in zip([condition == "HasSourceBucket", False], branches):
+            for statement in branch.get("PolicyDocument", {}).get("Statement", []):
+                if not named and any(action.startswith("s3:") for action in listed(statement.get("Action", []))):
+                    yield f"{role_name}: S3 is allowed on another condition than HasSourceBucket"
 
 
 def denied(role_name, role):
@@ -220,6 +235,7 @@ def policies(resources):
                 if keys and condition.get("Null") != {"dynamodb:LeadingKeys": "false"}:
                     yield f"{role_name}: {action} is allowed on a request without a key"
         yield from denied(role_name, role)
+        yield from bucket(role_name, role)
         wanted = documented.get(name, {})
         for action in sorted(set(allowed) - set(wanted)):
             yield f"{role_name}: {action} is not in the table of docs/security.md"
@@ -286,6 +302,9 @@ def breaks():
     def vpc(source, role):
         return properties(source, role)["Policies"][1]["Fn::If"][1]["PolicyDocument"]["Statement"]
 
+    def source_bucket(source):
+        return properties(source, "DiscoveryWorkerRole")["Policies"][2]["Fn::If"]
+
     yield "a batch that the generated mapping can't have", r"^E\d+ at .*BatchSize", lambda s: tasks(s).update(BatchSize=-1)
     yield "lease below the timeout", "not timeout 120 s < lease 100 s", lambda s: variables(s).update(
         REPLICANTE_LEASE="100s"
@@ -323,6 +342,18 @@ def breaks():
     yield "any resource of a list", "GetItem is allowed on a pattern", lambda s: first(s, "DiscoveryWorkerRole").update(
         Resource=[{"Fn::GetAtt": ["Table", "Arn"]}, "*"]
     )
+    yield "any bucket", "GetObject is allowed on a pattern", lambda s: source_bucket(s)[1]["PolicyDocument"]["Statement"][
+        0
+    ].update(Resource="arn:aws:s3:::*")
+    yield "objects to be written", "s3:PutObject is not in the table", lambda s: source_bucket(s)[1]["PolicyDocument"][
+        "Statement"
+    ][0].update(Action=["s3:GetObject", "s3:PutObject"])
+    yield "objects without a bucket", "another condition than HasSourceBucket", lambda s: source_bucket(s).__setitem__(
+        0, "IsInVpc"
+    )
+    yield "objects of the other worker", "RefreshWorkerRole: s3:GetObject is not in the table", lambda s: properties(
+        s, "RefreshWorkerRole"
+    )["Policies"].append(properties(s, "DiscoveryWorkerRole")["Policies"][2])
     yield "any table", "GetItem is allowed on a pattern", lambda s: first(s, "DiscoveryWorkerRole").update(
         Resource={"Fn::Sub": "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/*"}
     )

@@ -8,6 +8,7 @@ use std::time::Duration;
 use replicante_aws::{AwsError, ObjectKind, ObjectWrite, Table};
 use replicante_model::{RecordName, Timestamp};
 use replicante_objects::{Object, ObjectError, Problem, parse};
+use replicante_sources::kinds;
 
 use crate::error::CliError;
 
@@ -21,7 +22,7 @@ pub fn read(files: &[PathBuf], tick: Duration) -> Result<Vec<Object>, CliError> 
     let mut seen: HashMap<RecordName, String> = HashMap::new();
     for path in files {
         let (name, text) = text(path)?;
-        match parse(&name, &text, tick) {
+        match parse(&name, &text, tick, &kinds()) {
             Err(found) => errors.extend(found),
             Ok(found) => {
                 for located in found {
@@ -42,7 +43,7 @@ pub fn read(files: &[PathBuf], tick: Duration) -> Result<Vec<Object>, CliError> 
 /// # Errors
 /// All errors of the text.
 pub fn parse_text(name: &str, text: &str, tick: Duration) -> Result<Vec<Object>, CliError> {
-    let objects = parse(name, text, tick).map_err(CliError::Objects)?;
+    let objects = parse(name, text, tick, &kinds()).map_err(CliError::Objects)?;
     Ok(objects.into_iter().map(|located| located.value).collect())
 }
 

@@ -117,8 +117,13 @@ impl System {
     /// # Errors
     /// When they are refused.
     pub async fn apply(&self, yaml: &str) -> Result<(), Failure> {
-        let objects = replicante_objects::parse("test.yaml", yaml, Duration::from_secs(1))
-            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+        let objects = replicante_objects::parse(
+            "test.yaml",
+            yaml,
+            Duration::from_secs(1),
+            &replicante_sources::kinds(),
+        )
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
         let writes: Vec<ObjectWrite> =
             objects.iter().map(|object| ObjectWrite::from(&object.value)).collect();
         self.table.apply(&writes, Timestamp::now()).await?;

@@ -3,7 +3,7 @@
 use replicante_model::Timestamp;
 use replicante_model::discovery::DiscoveryState;
 use replicante_model::time::human;
-use replicante_objects::{HttpMethod, Object, SourceSpec};
+use replicante_objects::{Object, SourceSpec};
 use replicante_protocol::head::Head;
 
 use crate::view::clusters::ago;
@@ -96,19 +96,9 @@ pub fn discovery(
 }
 
 fn source(source: &SourceSpec) -> String {
-    match source {
-        SourceSpec::Http(http) => {
-            let method = match http.method {
-                HttpMethod::Post => "POST",
-                HttpMethod::Get => "GET",
-            };
-            // A query may hold a key.
-            let mut url = http.url.clone();
-            url.set_query(None);
-            let query = if http.url.query().is_some() { "?..." } else { "" };
-            format!("{method} {url}{query}")
-        }
-        SourceSpec::File(file) => format!("the file {}", file.path),
+    match replicante_sources::open(source) {
+        Ok(source) => source.shown(),
+        Err(error) => error.to_string(),
     }
 }
 
@@ -160,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_is_shown_with_its_method_and_without_its_query() {
+    fn a_source_is_shown_with_what_it_asks_and_without_its_query() {
         let shown = |spec: &str| {
             let text = format!(
                 "apiVersion: replicante.io/v0\nkind: Discovery\nmetadata: {{ name: a }}\nspec:\n  source: {spec}\n"
@@ -173,6 +163,16 @@ mod tests {
         let get = "{ http: { url: 'http://inv/Post/Get?key=secret', method: GET } }";
         assert_eq!(shown(get), "GET http://inv/Post/Get?...");
         assert_eq!(shown("{ http: { url: 'http://Get.example/Post' } }"), "POST http://get.example/Post");
+        assert_eq!(shown("{ platform: { url: 'http://p/?key=secret' } }"), "GET http://p/discover?...");
+        let groups = "{ prometheus: { url: 'http://sd/targets?key=secret', cluster_label: c } }";
+        assert_eq!(shown(groups), "GET http://sd/targets?...");
+        assert_eq!(shown("{ file: { path: clusters.json } }"), "the file clusters.json");
+        assert_eq!(
+            shown("{ file: { path: 's3://my-inventory/a.json' } }"),
+            "the object s3://my-inventory/a.json"
+        );
+        let unknown = SourceSpec { kind: "etcd".into(), settings: serde_json::json!({}) };
+        assert!(source(&unknown).starts_with("there is no source `etcd`"), "{}", source(&unknown));
     }
 
     #[test]

@@ -19,7 +19,9 @@ use replicante_model::{RecordName, Timestamp};
 use replicante_objects::{Discovery, DiscoverySpec, Object};
 use replicante_outbound::Outbound;
 use replicante_protocol::head::Head;
+use replicante_s3::Objects;
 use replicante_settings::Settings;
+use replicante_sources::Outside;
 use replicante_worker::{Context, Delivered, Function, Job, WorkError, Worked};
 use tokio::time::{sleep_until, timeout_at};
 
@@ -36,14 +38,15 @@ pub type DiscoveryWorker = Function<Discover>;
 
 /// The work on a discovery's record.
 pub struct Discover {
-    outbound: Arc<Outbound>,
+    outside: Outside,
 }
 
 impl Job for Discover {
     type State = DiscoveryState;
 
     fn new(settings: &Settings) -> Self {
-        Discover { outbound: Arc::new(Outbound::new(settings.addresses.clone())) }
+        let outbound = Arc::new(Outbound::new(settings.addresses.clone()));
+        Discover { outside: Outside { outbound, objects: Objects::from_env() } }
     }
 
     async fn work(
@@ -53,8 +56,9 @@ impl Job for Discover {
     ) -> Result<Worked<DiscoveryState>, WorkError> {
         let record = &context.head.record;
         let spec = spec_of(context.table, record).await?;
-        let source = replicante_sources::open(&spec.source, &self.outbound);
-        let run = match timeout_at(context.gather_until, source.fetch()).await {
+        let source = replicante_sources::open(&spec.source)
+            .map_err(|error| WorkError::Input(format!("the object of {record}: {error}")))?;
+        let run = match timeout_at(context.gather_until, source.fetch(&self.outside)).await {
             Ok(Ok(mut answer)) => {
                 let settings = ClusterSettings {
                     agents: spec.agents,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::agents;
 use crate::fields::{Fields, MAX_SPAN};
 use crate::object::Metadata;
-use crate::source::SourceSpec;
+use crate::source::{SourceKind, SourceSpec, names};
 use crate::tree::Value;
 
 /// A configured source of discovery records.
@@ -88,14 +88,19 @@ fn minute() -> Duration {
 
 impl DiscoverySpec {
     /// `None` when the source is missing or wrong; that is reported then.
-    pub(crate) fn read(fields: &mut Fields<'_>, tick: Duration) -> Option<DiscoverySpec> {
+    pub(crate) fn read(
+        fields: &mut Fields<'_>,
+        tick: Duration,
+        kinds: &[SourceKind],
+    ) -> Option<DiscoverySpec> {
         let (enabled, interval) = (fields.boolean("enabled"), fields.interval("interval", tick));
         let source = match fields.take("source") {
             Some(entry) => {
-                fields.nested_entry(entry, |fields| SourceSpec::read(fields, entry.line)).flatten()
+                fields.nested_entry(entry, |fields| SourceSpec::read(fields, entry.line, kinds)).flatten()
             }
             None => {
-                fields.missing("source", "where the records come from: exactly one of http, file");
+                let known = names(kinds).join(", ");
+                fields.missing("source", format!("where the records come from: exactly one of {known}"));
                 None
             }
         };

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use replicante_model::time::{human, parse_human};
+use serde_json::{Map, Value as Json};
 
 use crate::error::{ObjectError, Problem};
 use crate::nearest::nearest;
@@ -26,17 +27,17 @@ impl Errors {
 ///
 /// Each reader returns `None` both for a field that is absent and for one that is wrong: the latter is in the
 /// errors, so that no default can stand in for it.
-pub(crate) struct Fields<'a> {
+pub struct Fields<'a> {
     path: String,
     line: u64,
     entries: &'a [Entry],
     known: Vec<&'static str>,
-    pub errors: &'a mut Errors,
+    pub(crate) errors: &'a mut Errors,
 }
 
 impl<'a> Fields<'a> {
     /// The fields of `node`, which stands in `line` under `path` (empty for the document itself).
-    pub fn of(path: String, line: u64, node: &'a Node, errors: &'a mut Errors) -> Option<Self> {
+    pub(crate) fn of(path: String, line: u64, node: &'a Node, errors: &'a mut Errors) -> Option<Self> {
         let Value::Map(entries) = &node.value else {
             let (field, value) =
                 (if path.is_empty() { "the document".into() } else { path }, node.value.shown());
@@ -64,7 +65,7 @@ impl<'a> Fields<'a> {
     }
 
     /// All entries, for a mapping whose keys are the operator's own: none of them is unknown then.
-    pub fn all(&mut self) -> &'a [Entry] {
+    pub(crate) fn all(&mut self) -> &'a [Entry] {
         std::mem::take(&mut self.entries)
     }
 
@@ -74,7 +75,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether there are fields beside those named.
-    pub fn unknown_beside(&self, names: &[&str]) -> bool {
+    pub(crate) fn unknown_beside(&self, names: &[&str]) -> bool {
         self.entries.iter().any(|entry| !names.contains(&entry.key.as_str()))
     }
 
@@ -109,7 +110,11 @@ impl<'a> Fields<'a> {
     }
 
     /// The mapping that an entry holds.
-    pub fn nested_entry<T>(&mut self, entry: &Entry, read: impl FnOnce(&mut Fields<'_>) -> T) -> Option<T> {
+    pub(crate) fn nested_entry<T>(
+        &mut self,
+        entry: &Entry,
+        read: impl FnOnce(&mut Fields<'_>) -> T,
+    ) -> Option<T> {
         let mut fields = Fields::of(self.field(&entry.key), entry.line, &entry.node, self.errors)?;
         let value = read(&mut fields);
         fields.finish();
@@ -134,6 +139,36 @@ impl<'a> Fields<'a> {
                 None
             }
         }
+    }
+
+    /// One of some words, each with what it means.
+    pub fn choice<T: Copy>(&mut self, name: &'static str, choices: &[(&str, T)]) -> Option<T> {
+        let entry = self.take(name)?;
+        if let Value::Text(text) = &entry.node.value
+            && let Some((_, meant)) = choices.iter().find(|(word, _)| word == text)
+        {
+            return Some(*meant);
+        }
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        self.refuse(entry, words.join(" or "));
+        None
+    }
+
+    /// This whole mapping as JSON, for one whose fields are the operator's own. At most `most` bytes of text.
+    pub fn json(&mut self, most: usize) -> Option<Map<String, Json>> {
+        let mut map = Map::new();
+        for entry in self.all() {
+            refuse_repeated_below(self, entry);
+            map.insert(entry.key.clone(), entry.node.value.to_json());
+        }
+        let length = serde_json::to_vec(&map).map_or(usize::MAX, |json| json.len());
+        if length > most {
+            let expected = format!("at most {most} bytes of JSON");
+            let (field, value) = (self.path.clone(), "too large".into());
+            self.errors.push(self.line, Problem::BadValue { field, value, expected });
+            return None;
+        }
+        Some(map)
     }
 
     /// `true` or `false`.
@@ -172,7 +207,7 @@ impl<'a> Fields<'a> {
     }
 
     /// An interval: at least one tick of the scheduler, at most a year.
-    pub fn interval(&mut self, name: &'static str, tick: Duration) -> Option<Duration> {
+    pub(crate) fn interval(&mut self, name: &'static str, tick: Duration) -> Option<Duration> {
         self.duration_or(name, |span| {
             if span < tick {
                 return Err(format!("at least {}, one tick of the scheduler", human(tick)));
@@ -220,7 +255,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Reports the fields that nobody asked for.
-    pub fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         let mut known = std::mem::take(&mut self.known);
         known.sort_unstable();
         known.dedup();
@@ -231,6 +266,33 @@ impl<'a> Fields<'a> {
             let (field, nearest) = (self.field(&entry.key), nearest(&entry.key, &known));
             self.errors.push(entry.line, Problem::UnknownField { field, nearest, known: known.clone() });
         }
+    }
+}
+
+/// A key given twice below the first level of a mapping that becomes JSON: that would keep one of the two without a
+/// word.
+fn refuse_repeated_below(fields: &mut Fields<'_>, entry: &Entry) {
+    match &entry.node.value {
+        Value::Map(_) => {
+            fields.nested_entry(entry, |fields| {
+                for entry in fields.all() {
+                    refuse_repeated_below(fields, entry);
+                }
+            });
+        }
+        Value::List(items) => {
+            for item in items {
+                if let Value::Map(_) = item.value
+                    && let Some(mut below) =
+                        Fields::of(fields.field(&entry.key), item.line, item, fields.errors)
+                {
+                    for entry in below.all() {
+                        refuse_repeated_below(&mut below, entry);
+                    }
+                }
+            }
+        }
+        _ => {}
     }
 }
 

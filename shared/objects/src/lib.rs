@@ -8,6 +8,9 @@
 //!         (lines)    (errors)     (one file a subject: its type, its defaults, how it is read)
 //! ```
 //!
+//! The settings of a source belong to the source, in `replicante-sources`: whoever parses hands over a table of
+//! [`SourceKind`]s. What several of them have in common is here, [`Endpoint`] and [`Limits`].
+//!
 //! Two forms of an object exist. The *human* form is what [`parse`] reads: strict, so that a typo is an error with
 //! its line and not a setting that silently does nothing. The *stored* form is what [`Object::to_json`] writes:
 //! canonical, and read back with tolerance, because an older and a newer release may share one table.
@@ -17,9 +20,10 @@
 mod agents;
 mod cluster;
 mod discovery;
+mod endpoint;
 mod error;
 mod fields;
-mod http;
+mod limits;
 mod nearest;
 mod object;
 mod reference;
@@ -29,8 +33,11 @@ mod values;
 
 pub use cluster::{Cluster, ClusterSpec};
 pub use discovery::{Discovery, DiscoverySpec, RefreshSpec, RemovalSpec};
+pub use endpoint::Endpoint;
 pub use error::{ObjectError, Problem};
-pub use http::{HttpMethod, HttpSource};
+pub use fields::Fields;
+pub use limits::Limits;
 pub use object::{API_VERSION, Located, MAX_FILE, Metadata, Object, StoredError, parse};
 pub use reference::{HeaderValue, Reference, ReferenceError, is_secret_header};
-pub use source::{FileSource, Limits, SourceSpec};
+pub use source::{SourceKind, SourceSpec};
+pub use tree::Entry;

@@ -11,6 +11,7 @@ use crate::discovery::{Discovery, DiscoverySpec};
 use crate::error::{ObjectError, Problem};
 use crate::fields::{Errors, Fields};
 use crate::nearest::nearest;
+use crate::source::SourceKind;
 use crate::tree::{self, Node};
 
 /// The version of the objects' form.
@@ -96,11 +97,17 @@ pub struct Located<T> {
 
 /// Reads a file of objects: YAML or JSON, several documents a file, at most [`MAX_FILE`] bytes.
 ///
-/// `file_name` is for the errors, `tick` the scheduler's: no interval is shorter.
+/// `file_name` is for the errors, `tick` the scheduler's: no interval is shorter. `sources` are the kinds of source
+/// that a discovery may name.
 ///
 /// # Errors
 /// All errors of the file, by line. One error is enough for nothing of the file to count.
-pub fn parse(file_name: &str, text: &str, tick: Duration) -> Result<Vec<Located<Object>>, Vec<ObjectError>> {
+pub fn parse(
+    file_name: &str,
+    text: &str,
+    tick: Duration,
+    sources: &[SourceKind],
+) -> Result<Vec<Located<Object>>, Vec<ObjectError>> {
     let mut errors = Errors { file: file_name.into(), list: Vec::new() };
     if text.len() > MAX_FILE {
         errors.push(1, Problem::TooLarge { bytes: text.len(), most: MAX_FILE });
@@ -113,7 +120,7 @@ pub fn parse(file_name: &str, text: &str, tick: Duration) -> Result<Vec<Located<
     let mut objects = Vec::new();
     let mut seen = HashMap::new();
     for document in &documents {
-        objects.extend(read_document(document, tick, &mut seen, &mut errors));
+        objects.extend(read_document(document, tick, sources, &mut seen, &mut errors));
     }
     if let Some((line, what)) = stopped {
         errors.push(line, Problem::Syntax(what));
@@ -131,6 +138,7 @@ type Seen = HashMap<RecordName, u64>;
 fn read_document(
     node: &Node,
     tick: Duration,
+    sources: &[SourceKind],
     seen: &mut Seen,
     errors: &mut Errors,
 ) -> Option<Located<Object>> {
@@ -155,7 +163,8 @@ fn read_document(
     }
     let object = match (kind, fields.take("spec")) {
         (Some(ObjectKind::Discovery), Some(spec)) => {
-            let spec = fields.nested_entry(spec, |fields| DiscoverySpec::read(fields, tick)).flatten();
+            let spec =
+                fields.nested_entry(spec, |fields| DiscoverySpec::read(fields, tick, sources)).flatten();
             metadata.zip(spec).map(|(metadata, spec)| Object::Discovery(Discovery { metadata, spec }))
         }
         (Some(ObjectKind::Cluster), Some(spec)) => {
@@ -246,10 +255,6 @@ fn read_name(fields: &mut Fields<'_>, field: &'static str) -> Option<String> {
 fn name_rule() -> String {
     format!("1 to {MAX_NAME} of A-Z a-z 0-9 . _ -")
 }
-
-#[cfg(test)]
-#[path = "object_tests.rs"]
-mod tests;
 
 #[cfg(test)]
 #[path = "stored_tests.rs"]

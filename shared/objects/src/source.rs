@@ -1,124 +1,84 @@
-//! Where a discovery's records come from: the settings of each source.
+//! Where a discovery's records come from: which kind of source, and its settings.
 //!
-//! Adding a source: its type and how it is read in a file like `http.rs`, a variant of [`SourceSpec`], a line in
-//! `SOURCES`; then its module in the crate `replicante-sources`.
+//! This crate knows no kind of source. Each one lives in a module of `replicante-sources`, its settings included;
+//! what is shared by their settings is here: [`Fields`], [`Endpoint`](crate::Endpoint), [`Limits`](crate::Limits).
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use crate::error::Problem;
 use crate::fields::Fields;
-use crate::http::HttpSource;
-use crate::values::MIB;
 
-/// A source of discovery records.
+/// A kind of source, as the reader of objects needs to know it.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceKind {
+    /// Its name below `spec.source`.
+    pub name: &'static str,
+    /// Reads its settings into their stored form. `None` when they are wrong, which is reported then.
+    pub read: fn(&mut Fields<'_>) -> Option<Json>,
+}
+
+/// The source of a discovery: the name of its kind, and its settings in their stored form.
+///
+/// Stored as `{"<kind>": {...}}`. A kind that this release does not know is read all the same, and refused by
+/// whoever opens it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SourceSpec {
-    /// An HTTP endpoint that answers with pages of records.
-    Http(HttpSource),
-    /// A file.
-    File(FileSource),
+#[serde(try_from = "BTreeMap<String, Json>", into = "BTreeMap<String, Json>")]
+pub struct SourceSpec {
+    /// The name of the kind.
+    pub kind: String,
+    /// Its settings: keys are sorted, so that equal settings have equal text.
+    pub settings: Json,
 }
 
-/// How one kind of source is read; `None` when it is wrong, which is reported then.
-type ReadSource = fn(&mut Fields<'_>) -> Option<SourceSpec>;
+impl TryFrom<BTreeMap<String, Json>> for SourceSpec {
+    type Error = String;
 
-/// Every source: its name in an object, and how it is read.
-const SOURCES: [(&str, ReadSource); 2] = [
-    ("http", |fields| HttpSource::read(fields).map(SourceSpec::Http)),
-    ("file", |fields| FileSource::read(fields).map(SourceSpec::File)),
-];
-
-/// A file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileSource {
-    /// Its path; a relative one starts at the working directory of the process that asks.
-    pub path: String,
-    /// What it may hold.
-    #[serde(default)]
-    pub limits: Limits,
-}
-
-/// What an answer may hold at most. An answer beyond a limit fails the run: the last good one stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Limits {
-    /// Pages. Default 1,000.
-    pub pages: u64,
-    /// Bytes of one answer (of a page, where there are pages). Default 32 MiB.
-    pub bytes: u64,
-    /// Bytes of all pages together. Default 128 MiB.
-    pub total_bytes: u64,
-    /// Records of clusters in all pages together, those set aside included. Default 100,000.
-    pub clusters: u64,
-    /// Nodes of a cluster. Default 10,000.
-    pub nodes: u64,
-    /// Nodes of all clusters together. Default 500,000: a run holds each some three times (what was known, what is
-    /// new, what is stored), with names of usual length at 200 bytes, and the worker has 1,024 MB.
-    pub total_nodes: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            pages: 1_000,
-            bytes: 32 * MIB,
-            total_bytes: 128 * MIB,
-            clusters: 100_000,
-            nodes: 10_000,
-            total_nodes: 500_000,
+    fn try_from(map: BTreeMap<String, Json>) -> Result<Self, String> {
+        let count = map.len();
+        let mut entries = map.into_iter();
+        match (entries.next(), count) {
+            (Some((kind, settings)), 1) => Ok(SourceSpec { kind, settings }),
+            _ => Err(format!("a discovery has {count} sources: expected exactly one")),
         }
     }
+}
+
+impl From<SourceSpec> for BTreeMap<String, Json> {
+    fn from(spec: SourceSpec) -> Self {
+        [(spec.kind, spec.settings)].into()
+    }
+}
+
+/// The names of the kinds, for errors.
+pub(crate) fn names(kinds: &[SourceKind]) -> Vec<&'static str> {
+    kinds.iter().map(|kind| kind.name).collect()
 }
 
 impl SourceSpec {
     /// `None` when it is not exactly one, or wrong; that is reported then. `line` is that of `source`.
-    pub(crate) fn read(fields: &mut Fields<'_>, line: u64) -> Option<SourceSpec> {
+    pub(crate) fn read(fields: &mut Fields<'_>, line: u64, kinds: &[SourceKind]) -> Option<SourceSpec> {
         let mut found = Vec::new();
         let mut source = None;
-        let unknown = fields.unknown_beside(&SOURCES.map(|(name, _)| name));
-        for (name, read) in SOURCES {
-            if let Some(entry) = fields.take(name) {
-                found.push(name.to_string());
-                source = fields.nested_entry(entry, read).flatten();
+        let known = names(kinds);
+        let unknown = fields.unknown_beside(&known);
+        for kind in kinds {
+            if let Some(entry) = fields.take(kind.name) {
+                found.push(kind.name.to_string());
+                let settings = fields.nested_entry(entry, kind.read).flatten();
+                source = settings.map(|mut settings| {
+                    settings.sort_all_objects();
+                    SourceSpec { kind: kind.name.into(), settings }
+                });
             }
         }
         // A mistyped name is reported as an unknown field, with a suggestion: once is enough.
         if found.len() > 1 || (found.is_empty() && !unknown) {
-            let known = SOURCES.map(|(name, _)| name).to_vec();
             fields.errors.push(line, Problem::NotOneSource { found, known });
             return None;
         }
         source
-    }
-}
-
-impl Limits {
-    pub(crate) fn read(fields: &mut Fields<'_>) -> Limits {
-        let default = Limits::default();
-        Limits {
-            pages: fields.whole("pages", 1..=100_000).unwrap_or(default.pages),
-            bytes: fields.size("bytes", 1..=256 * MIB).unwrap_or(default.bytes),
-            total_bytes: fields.size("total_bytes", 1..=1024 * MIB).unwrap_or(default.total_bytes),
-            clusters: fields.whole("clusters", 1..=1_000_000).unwrap_or(default.clusters),
-            nodes: fields.whole("nodes", 1..=100_000).unwrap_or(default.nodes),
-            total_nodes: fields.whole("total_nodes", 1..=10_000_000).unwrap_or(default.total_nodes),
-        }
-    }
-}
-
-impl FileSource {
-    fn read(fields: &mut Fields<'_>) -> Option<FileSource> {
-        const EXPECTED: &str = "the path of a local file, JSON or YAML";
-        let limits = fields.nested("limits", Limits::read).unwrap_or_default();
-        if !fields.has("path") {
-            fields.missing("path", EXPECTED);
-        }
-        let (path, entry) = fields.text("path", EXPECTED)?;
-        if path.contains("://") || path.contains('\0') {
-            fields.refuse(entry, format!("{EXPECTED} (s3:// is not supported yet)"));
-            return None;
-        }
-        Some(FileSource { path: path.into(), limits })
     }
 }

@@ -31,11 +31,11 @@ pub(crate) enum Value {
 
 /// One field of a mapping. A mapping may hold a key twice: whoever reads it reports that.
 #[derive(Debug)]
-pub(crate) struct Entry {
-    pub key: String,
+pub struct Entry {
+    pub(crate) key: String,
     /// The key's line.
-    pub line: u64,
-    pub node: Node,
+    pub(crate) line: u64,
+    pub(crate) node: Node,
 }
 
 /// Why reading stopped: the line and what is wrong there.

@@ -3,11 +3,12 @@
 //! The form, of HTTP sources and of files: `{"cursor": string or null, "clusters": [record, ...]}`. Further fields
 //! are ignored. A missing cursor is a null one, as in the original.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
 
 use replicante_model::observation::{MAX_REASON, cut};
-use replicante_model::record::{ClusterRecord, RejectedRecord, SourceAnswer};
+use replicante_model::record::{ClusterRecord, NodeId, RejectedRecord, SourceAnswer};
 use replicante_objects::Limits;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess};
 
@@ -16,6 +17,8 @@ use crate::lenient::{Lenient, Read};
 use crate::node::{add_node, first};
 use crate::record::{Accepted, NAMELESS, RawRecord, RecordSeed};
 
+/// The form, for errors.
+pub(crate) const FORM: &str = r#"{"cursor": null, "clusters": [...]}"#;
 /// The longest cursor, in bytes. Cursors are kept, to find one that comes again.
 const MAX_CURSOR: usize = 4096;
 
@@ -32,13 +35,17 @@ pub(crate) struct Collector {
     rejected: BTreeSet<RejectedRecord>,
     /// Why records without an id were set aside, and how many were for each reason.
     nameless: BTreeMap<String, u64>,
-    /// Clusters with a node of several addresses, and the first such node of each.
-    ambiguous: BTreeMap<String, String>,
     repeated: BTreeSet<String>,
+    /// Of each cluster with nodes of several addresses the node that sorts first: one is enough to look into.
+    ambiguous: BTreeMap<String, NodeId>,
+    /// Whether several records of one cluster are usual: they count as one, and are not reported.
+    groups: bool,
     /// The limit that stopped the parser.
     stopped: Option<Failure>,
 }
 
+/// A parser of one page.
+pub(crate) type JsonParser<'a> = serde_json::Deserializer<serde_json::de::SliceRead<'a>>;
 /// The cursor of a page, to the next one.
 pub(crate) type Cursor = Option<String>;
 
@@ -52,21 +59,42 @@ impl Collector {
             clusters: BTreeMap::new(),
             rejected: BTreeSet::new(),
             nameless: BTreeMap::new(),
-            ambiguous: BTreeMap::new(),
             repeated: BTreeSet::new(),
+            ambiguous: BTreeMap::new(),
+            groups: false,
             stopped: None,
         }
     }
 
-    /// Adds a page of JSON. After a failure the collector is of no use.
+    /// A collector of records of which several may be parts of one cluster.
+    pub fn of_groups(limits: Limits) -> Self {
+        Collector { groups: true, ..Collector::new(limits) }
+    }
+
+    /// What is allowed.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Adds a page of JSON in the form that HTTP sources and files have. After a failure the collector is of no use.
     pub fn add_json(&mut self, bytes: &[u8]) -> Result<Cursor, Failure> {
+        self.read_json(bytes, |collector, parser| PageSeed(collector).deserialize(parser))
+    }
+
+    /// Adds a page of JSON in a form that `read` knows: it hands each list of records to
+    /// [`add_list`](Self::add_list).
+    pub fn read_json(
+        &mut self,
+        bytes: &[u8],
+        read: impl FnOnce(&mut Self, &mut JsonParser<'_>) -> Result<Page, serde_json::Error>,
+    ) -> Result<Cursor, Failure> {
         self.bytes += bytes.len() as u64;
         if self.bytes > self.limits.total_bytes {
             let most = self.limits.total_bytes;
             return Err(Failure::Limit { limit: "total_bytes", what: "bytes in all pages", most });
         }
         let mut parser = serde_json::Deserializer::from_slice(bytes);
-        let page = PageSeed(self).deserialize(&mut parser).and_then(|page| parser.end().map(|()| page));
+        let page = read(self, &mut parser).and_then(|page| parser.end().map(|()| page));
         self.page(page.map_err(|error| ("JSON", error.to_string())))
     }
 
@@ -104,8 +132,19 @@ impl Collector {
         }
     }
 
-    fn add(&mut self, record: RawRecord) -> Result<(), Failure> {
-        let Accepted { record, mut ambiguous } = match record.check() {
+    /// Adds a record that was checked. Whoever has no list to read from calls it; its nodes are not more than the
+    /// limit then.
+    pub fn add(&mut self, record: RawRecord) -> Result<(), Failure> {
+        let checked = record.check();
+        let known = |accepted: &Accepted| self.clusters.contains_key(&accepted.record.cluster_id);
+        if !self.groups || !checked.as_ref().is_ok_and(known) {
+            self.records += 1;
+        }
+        if self.records > self.limits.clusters {
+            let most = self.limits.clusters;
+            return Err(Failure::Limit { limit: "clusters", what: "records of clusters", most });
+        }
+        let Accepted { record, mut ambiguous } = match checked {
             Ok(accepted) => accepted,
             Err(rejected) if rejected.record == NAMELESS => {
                 *self.nameless.entry(rejected.reason).or_default() += 1;
@@ -141,15 +180,38 @@ impl Collector {
                 if known.nodes.len() as u64 > self.limits.nodes {
                     return Err(self.too_many_nodes());
                 }
-                self.repeated.insert(id.clone());
+                if !self.groups {
+                    self.repeated.insert(id.clone());
+                }
             }
         }
         if let Some(node) = ambiguous {
-            // One a cluster, the one that sorts first: which records it was found in is a matter of their order.
             let known = self.ambiguous.remove(&id);
             self.ambiguous.extend(first(known, node).map(|node| (id, node)));
         }
         Ok(())
+    }
+
+    /// Adds the records of a list, each read by a new seed, which sets `too_many_nodes` before it gives up for that.
+    pub fn add_list<'de, A: SeqAccess<'de>, S: DeserializeSeed<'de, Value = RawRecord>>(
+        &mut self,
+        mut list: A,
+        too_many_nodes: &Cell<bool>,
+        seed: impl Fn() -> S,
+    ) -> Result<(), A::Error> {
+        loop {
+            let failure = match list.next_element_seed(seed()) {
+                Ok(None) => return Ok(()),
+                Ok(Some(record)) => match self.add(record) {
+                    Ok(()) => continue,
+                    Err(failure) => failure,
+                },
+                Err(_) if too_many_nodes.get() => self.too_many_nodes(),
+                Err(error) => return Err(error),
+            };
+            self.stopped = Some(failure);
+            return Err(A::Error::custom("a limit is reached"));
+        }
     }
 
     fn too_many_nodes(&self) -> Failure {
@@ -159,17 +221,19 @@ impl Collector {
     /// The answer of all pages.
     pub fn finish(mut self) -> SourceAnswer {
         self.rejected.extend(nameless(&self.nameless));
-        self.rejected.extend(self.ambiguous.iter().map(|(id, node)| {
-            let node: String = node.chars().take(80).collect();
-            let reason = format!("node `{node}` has several addresses: the one that sorts first is used");
-            RejectedRecord { record: id.chars().take(160).collect(), reason }
-        }));
+        self.rejected.extend(self.ambiguous.into_iter().map(several_addresses));
         SourceAnswer {
             clusters: self.clusters,
             rejected: self.rejected.into_iter().collect(),
             repeated: self.repeated.into_iter().collect(),
         }
     }
+}
+
+fn several_addresses((id, node): (String, NodeId)) -> RejectedRecord {
+    let node: String = node.chars().take(80).collect();
+    let reason = format!("node `{node}` has several addresses: the one that sorts first is used");
+    RejectedRecord { record: id.chars().take(160).collect(), reason }
 }
 
 /// All records without an id as one, so that neither their order nor their place makes a change.
@@ -185,14 +249,15 @@ fn nameless(reasons: &BTreeMap<String, u64>) -> Option<RejectedRecord> {
 
 /// What a page says beside its records.
 #[derive(Default)]
-struct Page {
+pub(crate) struct Page {
     cursor: Cursor,
     /// Why it is no page.
     wrong: Option<String>,
 }
 
 impl Page {
-    fn wrong(problem: impl Into<String>) -> Page {
+    /// Something else than a page.
+    pub fn wrong(problem: impl Into<String>) -> Page {
         Page { cursor: None, wrong: Some(problem.into()) }
     }
 }
@@ -295,31 +360,11 @@ impl<'de> Read<'de> for ClustersSeed<'_> {
         Some(format!("clusters is {what}: expected a list"))
     }
 
-    fn list<A: SeqAccess<'de>>(self, mut list: A) -> Result<Option<String>, A::Error> {
-        let collector = self.0;
-        loop {
-            let mut too_many_nodes = false;
-            let seed = RecordSeed { nodes: collector.limits.nodes, too_many_nodes: &mut too_many_nodes };
-            let record = list.next_element_seed(seed);
-            let failure = match record {
-                Ok(None) => return Ok(None),
-                Ok(Some(record)) if collector.records < collector.limits.clusters => {
-                    collector.records += 1;
-                    match collector.add(record) {
-                        Ok(()) => continue,
-                        Err(failure) => failure,
-                    }
-                }
-                Ok(Some(_)) => {
-                    let most = collector.limits.clusters;
-                    Failure::Limit { limit: "clusters", what: "records of clusters", most }
-                }
-                Err(_) if too_many_nodes => collector.too_many_nodes(),
-                Err(error) => return Err(error),
-            };
-            collector.stopped = Some(failure);
-            return Err(A::Error::custom("a limit is reached"));
-        }
+    fn list<A: SeqAccess<'de>>(self, list: A) -> Result<Option<String>, A::Error> {
+        let too_many_nodes = Cell::new(false);
+        let nodes = self.0.limits.nodes;
+        self.0.add_list(list, &too_many_nodes, || RecordSeed { nodes, too_many_nodes: &too_many_nodes })?;
+        Ok(None)
     }
 }
 

@@ -2,14 +2,17 @@
 
 use replicante_model::observation::MAX_REASON;
 use replicante_outbound::FetchError;
+use replicante_s3::ObjectError;
 
 /// A fetch that failed: what was tried, on what, what came of it, and the way out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{tried}: {failure}; {}", .failure.way_out())]
+#[error("{tried}: {failure}; {}", .failure.way_out(form))]
 pub struct SourceError {
     /// What was tried and on what: `POST http://inventory/clusters, page 2`. Without the URL's query, which may hold
     /// a secret.
     pub tried: String,
+    /// What an answer of this source looks like.
+    pub form: &'static str,
     /// What came of it.
     pub failure: Failure,
 }
@@ -50,6 +53,9 @@ pub enum Failure {
     /// The file can't be read.
     #[error("the file can't be read: {0}")]
     File(String),
+    /// The object of S3 can't be read.
+    #[error("{0}")]
+    Object(ObjectError),
     /// The answer can't be parsed.
     #[error("malformed {format}: {problem}")]
     Malformed {
@@ -81,7 +87,7 @@ pub enum Failure {
 
 impl Failure {
     /// What the operator can do about it.
-    fn way_out(&self) -> String {
+    fn way_out(&self, form: &str) -> String {
         match self {
             Failure::Fetch(FetchError::TooLarge(_)) => raise("bytes"),
             Failure::Fetch(FetchError::Timeout(_)) => {
@@ -105,10 +111,15 @@ impl Failure {
             Failure::Status(404) => "check the discovery's `url`".into(),
             Failure::Status(405) => "check the discovery's `method`".into(),
             Failure::Status(_) => "look into the source's log".into(),
+            Failure::Object(ObjectError::TooLarge(_)) => raise("bytes"),
+            Failure::Object(ObjectError::Refused(_)) => {
+                "check the discovery's `path`, and that the function's role may read it (SourceBucket of the template)"
+                    .into()
+            }
+            Failure::Object(_) => "check the region, the credentials and the way to S3".into(),
             Failure::File(_) => "check the discovery's `path`, and that the process may read it".into(),
             Failure::ContentType(_) | Failure::Malformed { .. } | Failure::Shape(_) => {
-                "expected {\"cursor\": null, \"clusters\": [...]} as the documentation of sources shows it"
-                    .into()
+                format!("expected {form} as the documentation of sources shows it")
             }
             Failure::RepeatedCursor => "the source must end its pages with a null cursor".into(),
             Failure::UnexpectedCursor => "answer with all clusters at once, or use method POST".into(),

@@ -1,13 +1,17 @@
-use replicante_objects::Limits;
+use http_body_util::Full;
+use hyper::Response;
+use hyper::body::Bytes;
+use replicante_s3::{ObjectError, Objects};
 
 use super::*;
+use crate::test_server::{Server, outside, reply};
 
 async fn fetch(name: &str, content: &[u8]) -> Result<SourceAnswer, SourceError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
     std::fs::write(&path, content).unwrap();
     let limits = Limits { bytes: 1000, ..Limits::default() };
-    File::new(FileSource { path: path.display().to_string(), limits }).fetch().await
+    File { path: path.display().to_string(), limits }.fetch(&outside()).await
 }
 
 async fn reason(name: &str, content: &[u8]) -> String {
@@ -49,7 +53,7 @@ async fn a_file_that_is_no_whole_list_fails() {
 #[tokio::test]
 async fn what_is_no_readable_file_fails_with_what_was_tried_and_the_way_out() {
     let fetch = async |path: &str| {
-        File::new(FileSource { path: path.into(), limits: Limits::default() }).fetch().await.unwrap_err()
+        File { path: path.into(), limits: Limits::default() }.fetch(&outside()).await.unwrap_err()
     };
     let error = fetch("/no/such/file.yaml").await;
     assert_eq!(error.reason(), "the file can't be read: entity not found");
@@ -60,4 +64,54 @@ async fn what_is_no_readable_file_fails_with_what_was_tried_and_the_way_out() {
     );
     assert_eq!(fetch("/").await.reason(), "the file can't be read: it is no regular file");
     assert_eq!(fetch("/dev/zero").await.reason(), "the file can't be read: it is no regular file");
+}
+
+const LIST: &str = r#"{"clusters": [{"cluster_id": "a", "nodes": ["http://a:1/"]}]}"#;
+
+/// Asks a server for an object of at most 1000 bytes.
+async fn object(key: &str, server: &Server) -> Result<SourceAnswer, SourceError> {
+    let objects = Objects::at(server.url.split("/clusters").next().unwrap());
+    let limits = Limits { bytes: 1000, ..Limits::default() };
+    File { path: format!("s3://inventory/{key}"), limits }.fetch(&Outside { objects, ..outside() }).await
+}
+
+#[tokio::test]
+async fn an_object_of_s3_is_read_like_a_file() {
+    let server = Server::start(|_, _| reply(200, "binary/octet-stream", LIST)).await;
+    for key in ["fleet.json", "a/b c/fleet.yaml", "fleet"] {
+        assert_eq!(object(key, &server).await.unwrap().clusters["a"].nodes.len(), 1, "{key}");
+    }
+    let asked: Vec<String> = server.asked.lock().unwrap().iter().map(|asked| asked.target.clone()).collect();
+    let paths: Vec<&str> = asked.iter().map(|target| target.split('?').next().unwrap()).collect();
+    assert_eq!(paths, ["/inventory/fleet.json", "/inventory/a/b%20c/fleet.yaml", "/inventory/fleet"]);
+}
+
+#[tokio::test]
+async fn an_object_that_is_no_list_is_too_large_or_may_not_be_read_fails_with_the_way_out() {
+    let server = Server::start(|_, _| reply(200, "application/json", "<html></html>")).await;
+    assert_eq!(object("a.json", &server).await.unwrap_err().reason(), "malformed JSON");
+    // With a length, and without one.
+    for announced in [true, false] {
+        let server = Server::start(move |_, _| {
+            let body = Full::new(Bytes::from(vec![b' '; 1001]));
+            let response = Response::builder();
+            let response = if announced { response } else { response.header("transfer-encoding", "chunked") };
+            Some(response.body(body).unwrap())
+        })
+        .await;
+        let error = object("a.json", &server).await.unwrap_err();
+        assert_eq!(error.failure, Failure::Object(ObjectError::TooLarge(1000)), "{announced}");
+        assert!(error.to_string().ends_with("raise `limits.bytes`"), "{error}");
+    }
+    let server = Server::start(|_, _| {
+        let denied = "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code><Message>no</Message></Error>";
+        reply(403, "application/xml", denied)
+    })
+    .await;
+    let error = object("a.json", &server).await.unwrap_err();
+    assert_eq!(error.reason(), "S3 answered AccessDenied");
+    assert!(
+        error.to_string().contains("s3://inventory/a.json") && error.to_string().contains("SourceBucket"),
+        "{error}"
+    );
 }

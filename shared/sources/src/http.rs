@@ -4,39 +4,84 @@
 //! that is null. `GET`: one request without a body, one answer without further pages.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use replicante_model::record::SourceAnswer;
-use replicante_objects::{HeaderValue, HttpMethod, HttpSource};
-use replicante_outbound::{Fetched, Outbound, Reference, Request};
-use serde_json::Value;
+use replicante_objects::{Endpoint, Fields};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use crate::answer::{Collector, Cursor};
+use crate::answer::{Collector, Cursor, FORM};
+use crate::endpoint::Caller;
 use crate::error::{Failure, SourceError};
-use crate::{Fetching, Source};
+use crate::{Fetching, Outside, Settings, Source};
+
+/// The largest configured body, in bytes of JSON.
+const MAX_BODY: usize = 64 * 1024;
+
+/// The method of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum Method {
+    /// A JSON object goes out, pages come back. The default.
+    #[default]
+    Post,
+    /// No body and no pages.
+    Get,
+}
 
 /// An HTTP endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Http {
-    spec: HttpSource,
-    outbound: Arc<Outbound>,
+    #[serde(flatten)]
+    pub endpoint: Endpoint,
+    /// How to ask.
+    #[serde(default)]
+    pub method: Method,
+    /// What is sent beside the cursor. Of `POST` alone. At most 64 KiB of JSON.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub body: Map<String, Value>,
+}
+
+impl Settings for Http {
+    const NAME: &'static str = "http";
+
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let methods = [("POST", Method::Post), ("GET", Method::Get)];
+        let method = fields.choice("method", &methods).unwrap_or_default();
+        let body = read_body(fields, method);
+        Some(Http { endpoint: Endpoint::read(fields)?, method, body })
+    }
+}
+
+fn read_body(fields: &mut Fields<'_>, method: Method) -> Map<String, Value> {
+    if method == Method::Get {
+        if let Some(entry) = fields.take("body") {
+            fields.refuse_as(entry, "given with method GET", "no body: a GET sends none");
+        }
+        return Map::new();
+    }
+    let body = fields.nested("body", |fields| {
+        if let Some(cursor) = fields.has("cursor").then(|| fields.take("cursor")).flatten() {
+            fields.refuse_as(cursor, "given", "no such field: each request sets it, for its page");
+        }
+        fields.json(MAX_BODY)
+    });
+    body.flatten().unwrap_or_default()
 }
 
 impl Http {
-    pub fn new(spec: HttpSource, outbound: Arc<Outbound>) -> Self {
-        Http { spec, outbound }
-    }
-
-    async fn fetch_all(&self) -> Result<SourceAnswer, SourceError> {
-        let headers = self.headers().map_err(|failure| self.error(1, failure))?;
-        let mut collector = Collector::new(self.spec.limits.clone());
+    async fn fetch_all(&self, outside: &Outside) -> Result<SourceAnswer, SourceError> {
+        let caller = Caller::new(&self.endpoint, outside).map_err(|failure| self.error(1, failure))?;
+        let limits = &self.endpoint.limits;
+        let mut collector = Collector::new(limits.clone());
         let mut seen = HashSet::new();
         let mut cursor = None;
-        for page in 1..=self.spec.limits.pages {
-            let next = self.fetch_page(&headers, cursor.as_deref(), &mut collector).await;
+        for page in 1..=limits.pages {
+            let next = self.fetch_page(&caller, cursor.as_deref(), &mut collector).await;
             let Some(next) = next.map_err(|failure| self.error(page, failure))? else {
                 return Ok(collector.finish());
             };
-            if self.spec.method == HttpMethod::Get {
+            if self.method == Method::Get {
                 return Err(self.error(page, Failure::UnexpectedCursor));
             }
             if !seen.insert(next.clone()) {
@@ -44,88 +89,46 @@ impl Http {
             }
             cursor = Some(next);
         }
-        let most = self.spec.limits.pages;
+        let most = limits.pages;
         Err(self.error(most, Failure::Limit { limit: "pages", what: "pages", most }))
     }
 
     async fn fetch_page(
         &self,
-        headers: &[(String, String)],
+        caller: &Caller<'_>,
         cursor: Option<&str>,
         collector: &mut Collector,
     ) -> Result<Cursor, Failure> {
-        let url = self.spec.url.as_str();
-        let request = match self.spec.method {
-            HttpMethod::Post => Request::post(url, self.body(cursor)),
-            HttpMethod::Get => Request::get(url),
-        };
-        let request = Request {
-            headers,
-            tls: &self.spec.tls,
-            timeout: self.spec.timeout,
-            max_body: self.spec.limits.bytes,
-            ..request
-        };
-        let answer = self.outbound.fetch(&request).await.map_err(Failure::Fetch)?;
-        check(&answer)?;
-        collector.add_json(&answer.body)
+        match self.method {
+            Method::Post => collector.add_json(&caller.post(self.body(cursor)).await?),
+            Method::Get => collector.add_json(&caller.get(self.endpoint.url.as_str()).await?),
+        }
     }
 
     /// The body of a request: what is configured, and the cursor.
     fn body(&self, cursor: Option<&str>) -> Vec<u8> {
-        let mut body = self.spec.body.clone();
+        let mut body = self.body.clone();
         body.insert("cursor".into(), cursor.into());
         Value::Object(body).to_string().into_bytes()
     }
 
-    /// The headers, references resolved: at each fetch, so that a new secret counts at once.
-    fn headers(&self) -> Result<Vec<(String, String)>, Failure> {
-        let value = |value: &HeaderValue| match value {
-            HeaderValue::Literal(text) => Ok(text.clone()),
-            HeaderValue::Reference(reference) => {
-                Reference::parse(&reference.to_string()).and_then(|reference| reference.read_text())
-            }
-        };
-        let header = |(name, given): (&String, &HeaderValue)| match value(given) {
-            Ok(value) => Ok((name.clone(), value)),
-            Err(error) => Err(Failure::Header { header: name.clone(), problem: error.to_string() }),
-        };
-        self.spec.headers.iter().map(header).collect()
-    }
-
     fn error(&self, page: u64, failure: Failure) -> SourceError {
-        let mut url = self.spec.url.clone();
-        url.set_query(None);
-        let method = match self.spec.method {
-            HttpMethod::Post => "POST",
-            HttpMethod::Get => "GET",
-        };
-        SourceError { tried: format!("{method} {url}, page {page}"), failure }
+        SourceError { tried: format!("{}, page {page}", self.shown()), form: FORM, failure }
     }
 }
 
 impl Source for Http {
-    fn fetch(&self) -> Fetching<'_> {
-        Box::pin(self.fetch_all())
+    fn fetch<'a>(&'a self, outside: &'a Outside) -> Fetching<'a> {
+        Box::pin(self.fetch_all(outside))
     }
-}
 
-/// Refuses whatever is not plainly a whole answer of JSON: 206 is a part of one, and a page of HTML with status 200
-/// comes from something else than the source.
-fn check(answer: &Fetched) -> Result<(), Failure> {
-    if answer.status != 200 {
-        return Err(Failure::Status(answer.status));
+    fn shown(&self) -> String {
+        let method = match self.method {
+            Method::Post => "POST",
+            Method::Get => "GET",
+        };
+        format!("{method} {}", self.endpoint.shown_url())
     }
-    match answer.content_type() {
-        Some(media) if is_json(media) => Ok(()),
-        media => Err(Failure::ContentType(media.map(|media| media.chars().take(80).collect()))),
-    }
-}
-
-/// `application/json`, or a type that is JSON by its suffix (RFC 6839).
-fn is_json(media: &str) -> bool {
-    let media = media.to_ascii_lowercase();
-    media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"))
 }
 
 #[cfg(test)]

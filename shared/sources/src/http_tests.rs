@@ -1,104 +1,17 @@
-use std::convert::Infallible;
-use std::future::pending;
-use std::sync::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
-use hyper::{Request as Asked, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
+use http_body_util::Full;
+use hyper::Response;
+use hyper::body::Bytes;
 use replicante_model::record::TlsSettings;
-use replicante_objects::Limits;
-use replicante_outbound::AddressPolicy;
+use replicante_objects::{HeaderValue, Limits};
+use replicante_outbound::{AddressPolicy, Outbound};
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::*;
-
-/// What the server was asked.
-#[derive(Clone, Debug)]
-struct Question {
-    method: String,
-    content_type: Option<String>,
-    authorization: Option<String>,
-    body: String,
-}
-
-/// What it answers; `None` never answers.
-type Answer = Option<Response<Full<Bytes>>>;
-
-/// A server that answers the question of each number as `answer` says.
-struct Server {
-    url: String,
-    asked: Arc<Mutex<Vec<Question>>>,
-}
-
-impl Server {
-    async fn start(answer: impl Fn(usize, &Question) -> Answer + Send + Sync + 'static) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/clusters?secret=hunter2", listener.local_addr().unwrap());
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let (log, answer) = (Arc::clone(&asked), Arc::new(answer));
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
-                let service = service_fn(move |asked: Asked<Incoming>| {
-                    let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
-                    async move {
-                        let (parts, body) = asked.into_parts();
-                        let header =
-                            |name: &str| Some(parts.headers.get(name)?.to_str().unwrap().to_string());
-                        let question = Question {
-                            method: parts.method.to_string(),
-                            content_type: header("content-type"),
-                            authorization: header("authorization"),
-                            body: String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec())
-                                .unwrap(),
-                        };
-                        let number = {
-                            let mut log = log.lock().unwrap();
-                            log.push(question.clone());
-                            log.len() - 1
-                        };
-                        match answer(number, &question) {
-                            Some(answer) => Ok::<_, Infallible>(answer),
-                            None => pending().await,
-                        }
-                    }
-                });
-                tokio::spawn(async move {
-                    let _ = auto::Builder::new(TokioExecutor::new())
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                });
-            }
-        });
-        Server { url, asked }
-    }
-
-    fn spec(&self) -> HttpSource {
-        HttpSource {
-            url: self.url.parse().unwrap(),
-            method: HttpMethod::Post,
-            body: serde_json::Map::new(),
-            headers: Default::default(),
-            timeout: Duration::from_secs(30),
-            tls: TlsSettings::default(),
-            limits: Limits::default(),
-        }
-    }
-
-    fn bodies(&self) -> Vec<String> {
-        self.asked.lock().unwrap().iter().map(|question| question.body.clone()).collect()
-    }
-}
-
-fn reply(status: u16, content_type: &str, body: impl Into<Bytes>) -> Answer {
-    let response = Response::builder().status(status).header("content-type", content_type);
-    Some(response.body(Full::new(body.into())).unwrap())
-}
+use crate::test_server::{Answer, Question, Server, outside, reply};
 
 fn page(cursor: Option<&str>, clusters: &[&str]) -> Answer {
     let records: Vec<Value> = clusters
@@ -108,15 +21,25 @@ fn page(cursor: Option<&str>, clusters: &[&str]) -> Answer {
     reply(200, "application/json", json!({ "cursor": cursor, "clusters": records }).to_string())
 }
 
-async fn fetch(spec: HttpSource) -> Result<SourceAnswer, SourceError> {
-    Http::new(spec, Arc::new(Outbound::new(AddressPolicy::local()))).fetch().await
+fn spec(server: &Server) -> Http {
+    Http { endpoint: server.endpoint(), method: Method::Post, body: Map::new() }
+}
+
+fn with(server: &Server, change: impl FnOnce(&mut Endpoint)) -> Http {
+    let mut spec = spec(server);
+    change(&mut spec.endpoint);
+    spec
+}
+
+async fn fetch(spec: Http) -> Result<SourceAnswer, SourceError> {
+    spec.fetch(&outside()).await
 }
 
 /// The reason for which one misbehaviour fails the run.
 async fn reason(answer: impl Fn(usize, &Question) -> Answer + Send + Sync + 'static) -> String {
     let server = Server::start(answer).await;
     let limits = Limits { pages: 5, ..Limits::default() };
-    fetch(HttpSource { limits, ..server.spec() }).await.unwrap_err().reason()
+    fetch(with(&server, |endpoint| endpoint.limits = limits)).await.unwrap_err().reason()
 }
 
 #[tokio::test]
@@ -124,7 +47,10 @@ async fn the_tls_settings_of_a_source_are_used() {
     let server = Server::start(|_, _| page(None, &[])).await;
     let url = server.url.replace("http://", "https://").parse().unwrap();
     let tls = TlsSettings { ca_bundle: Some("env:REPLICANTE_NO_SUCH_CA".into()), client_certificate: None };
-    let reason = fetch(HttpSource { url, tls, ..server.spec() }).await.unwrap_err().reason();
+    let reason = fetch(with(&server, |endpoint| (endpoint.url, endpoint.tls) = (url, tls)))
+        .await
+        .unwrap_err()
+        .reason();
     assert!(reason.starts_with("ca_bundle: env:REPLICANTE_NO_SUCH_CA is not set"), "{reason}");
 }
 
@@ -137,7 +63,7 @@ async fn post_sends_the_configured_body_and_follows_cursors_until_null() {
     })
     .await;
     let body = json!({ "region": "eu" }).as_object().unwrap().clone();
-    let answer = fetch(HttpSource { body, ..server.spec() }).await.unwrap();
+    let answer = fetch(Http { body, ..spec(&server) }).await.unwrap();
     assert_eq!(answer.clusters.keys().collect::<Vec<_>>(), ["a", "b", "c"]);
     assert_eq!(
         server.bodies(),
@@ -157,7 +83,7 @@ async fn post_sends_the_configured_body_and_follows_cursors_until_null() {
 #[tokio::test]
 async fn get_sends_no_body_and_takes_no_pages() {
     let server = Server::start(|number, _| page((number > 0).then_some("more"), &["a"])).await;
-    let spec = HttpSource { method: HttpMethod::Get, ..server.spec() };
+    let spec = Http { method: Method::Get, ..spec(&server) };
     assert_eq!(fetch(spec.clone()).await.unwrap().clusters.len(), 1);
     let question = server.asked.lock().unwrap()[0].clone();
     assert_eq!((question.method.as_str(), question.body.as_str()), ("GET", ""));
@@ -170,7 +96,7 @@ async fn headers_are_sent_with_their_references_resolved() {
     let server = Server::start(|_, _| page(None, &[])).await;
     let with = |value: &str| {
         let headers = [("authorization".to_string(), HeaderValue::try_from(value.to_string()).unwrap())];
-        HttpSource { headers: headers.into(), ..server.spec() }
+        self::with(&server, |endpoint| endpoint.headers = headers.into())
     };
     // Cargo sets this one for every test.
     fetch(with("env:CARGO_PKG_NAME")).await.unwrap();
@@ -205,7 +131,7 @@ async fn redirects_are_not_followed() {
         Some(redirect.body(Full::default()).unwrap())
     })
     .await;
-    let error = fetch(server.spec()).await.unwrap_err();
+    let error = fetch(spec(&server)).await.unwrap_err();
     assert_eq!(error.failure, Failure::Status(307));
     assert!(
         error.to_string().ends_with("redirects are not followed: give the final address as `url`"),
@@ -228,7 +154,7 @@ async fn a_wrong_content_type_fails_the_run_whatever_the_body() {
     assert_eq!(none, "content type missing instead of application/json");
     for right in ["application/json; charset=utf-8", "Application/JSON", "application/vnd.inventory+json"] {
         let server = Server::start(move |_, _| reply(200, right, body)).await;
-        assert_eq!(fetch(server.spec()).await, Ok(SourceAnswer::default()), "{right}");
+        assert_eq!(fetch(spec(&server)).await, Ok(SourceAnswer::default()), "{right}");
     }
 }
 
@@ -255,7 +181,7 @@ async fn an_endless_cursor_ends_at_the_limit_of_pages_and_exactly_as_many_are_al
     assert_eq!(endless, "more than 5 pages, the limit `pages`");
     let server = Server::start(|number, _| page((number < 4).then_some(&number.to_string()), &[])).await;
     let limits = Limits { pages: 5, ..Limits::default() };
-    assert!(fetch(HttpSource { limits, ..server.spec() }).await.is_ok());
+    assert!(fetch(with(&server, |endpoint| endpoint.limits = limits)).await.is_ok());
     assert_eq!(server.bodies().len(), 5);
 }
 
@@ -272,7 +198,7 @@ async fn an_answer_above_the_limit_of_bytes_fails_the_run() {
 async fn limits_of_clusters_and_nodes_fail_the_run() {
     let server = Server::start(|number, _| page((number == 0).then_some("x"), &["a", "b"])).await;
     let limits = Limits { clusters: 3, ..Limits::default() };
-    let error = fetch(HttpSource { limits, ..server.spec() }).await.unwrap_err();
+    let error = fetch(with(&server, |endpoint| endpoint.limits = limits)).await.unwrap_err();
     assert_eq!(error.reason(), "more than 3 records of clusters, the limit `clusters`");
     let server = Server::start(|_, _| {
         let nodes = json!({ "clusters": [{ "cluster_id": "a", "nodes": ["http://a", "http://b"] }] });
@@ -280,7 +206,7 @@ async fn limits_of_clusters_and_nodes_fail_the_run() {
     })
     .await;
     let limits = Limits { nodes: 1, ..Limits::default() };
-    let error = fetch(HttpSource { limits, ..server.spec() }).await.unwrap_err();
+    let error = fetch(with(&server, |endpoint| endpoint.limits = limits)).await.unwrap_err();
     assert_eq!(error.reason(), "more than 1 nodes in one cluster, the limit `nodes`");
 }
 
@@ -292,7 +218,7 @@ async fn one_bad_record_is_set_aside_and_the_run_succeeds() {
         reply(200, "application/json", json!({ "cursor": null, "clusters": records }).to_string())
     })
     .await;
-    let answer = fetch(server.spec()).await.unwrap();
+    let answer = fetch(spec(&server)).await.unwrap();
     assert_eq!(answer.clusters.keys().collect::<Vec<_>>(), ["a"]);
     assert_eq!(answer.rejected[0].record, "b");
 }
@@ -310,7 +236,7 @@ async fn a_later_page_that_fails_fails_the_run() {
 async fn a_source_that_hangs_ends_with_its_timeout() {
     let server = Server::start(|_, _| None).await;
     let timeout = Duration::from_millis(50);
-    let error = fetch(HttpSource { timeout, ..server.spec() }).await.unwrap_err();
+    let error = fetch(with(&server, |endpoint| endpoint.timeout = timeout)).await.unwrap_err();
     assert_eq!(error.reason(), "timeout after 50 ms");
 }
 
@@ -318,14 +244,14 @@ async fn a_source_that_hangs_ends_with_its_timeout() {
 async fn a_source_that_is_down_is_shown_with_what_was_tried_and_the_way_out_but_not_its_query() {
     let server = Server::start(|_, _| None).await;
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let mut spec = server.spec();
-    spec.url.set_port(Some(free.port())).unwrap();
+    let mut spec = spec(&server);
+    spec.endpoint.url.set_port(Some(free.port())).unwrap();
     let error = fetch(spec).await.unwrap_err();
     assert_eq!(error.reason(), "connection refused");
     assert_eq!(
         error.to_string(),
         format!(
-            "POST http://127.0.0.1:{}/clusters, page 1: connection refused; check that the source runs and that the \
+            "POST http://127.0.0.1:{}/clusters?..., page 1: connection refused; check that the source runs and that the \
              discovery's `url` is right",
             free.port()
         )
@@ -335,16 +261,8 @@ async fn a_source_that_is_down_is_shown_with_what_was_tried_and_the_way_out_but_
 #[tokio::test]
 async fn the_address_policy_holds_for_sources() {
     let server = Server::start(|_, _| page(None, &[])).await;
-    let strict = Arc::new(Outbound::new(AddressPolicy::default()));
-    let error = Http::new(server.spec(), strict).fetch().await.unwrap_err();
+    let strict = Outside { outbound: Arc::new(Outbound::new(AddressPolicy::default())), ..outside() };
+    let error = spec(&server).fetch(&strict).await.unwrap_err();
     assert_eq!(error.reason(), "address is loopback, which is not allowed");
     assert!(server.bodies().is_empty());
-}
-
-#[tokio::test]
-async fn a_source_is_opened_by_its_settings() {
-    let server = Server::start(|_, _| page(None, &["a"])).await;
-    let outbound = Arc::new(Outbound::new(AddressPolicy::local()));
-    let source = crate::open(&replicante_objects::SourceSpec::Http(server.spec()), &outbound);
-    assert_eq!(source.fetch().await.unwrap().clusters.len(), 1);
 }

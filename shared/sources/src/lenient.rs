@@ -82,7 +82,7 @@ impl<'de, R: Read<'de>> Visitor<'de> for Lenient<R> {
 }
 
 /// A value that should be text.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) enum Text {
     #[default]
     Missing,

@@ -1,5 +1,6 @@
 //! The nodes of a record, read leniently: an entry is a URL or an object, or the reason why it is neither.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use replicante_model::record::NodeId;
@@ -44,6 +45,16 @@ pub(crate) struct RawNodes {
 }
 
 impl RawNodes {
+    /// A list without entries yet.
+    pub fn none() -> Self {
+        RawNodes { given: true, ..RawNodes::default() }
+    }
+
+    /// What is no list of nodes, for this reason.
+    pub fn refused(reason: impl Into<String>) -> Self {
+        RawNodes { wrong: Some(reason.into()), ..RawNodes::none() }
+    }
+
     /// The nodes, and the one that was given with several addresses.
     pub fn checked(self) -> Result<(BTreeMap<NodeId, String>, Option<NodeId>), String> {
         match self.wrong {
@@ -59,9 +70,13 @@ impl RawNodes {
         }
     }
 
-    fn add(&mut self, node: RawNode) {
-        match node.checked() {
+    /// Adds a node, or the reason why it is none: one such node makes the record wrong.
+    pub fn add_checked(&mut self, node: Result<(NodeId, String), String>) {
+        match node {
             Err(reason) => self.refuse(reason),
+            Ok((id, _)) if id.len() > MAX_NODE_ID => {
+                self.refuse(format!("the identity of a node has more than {MAX_NODE_ID} bytes"));
+            }
             Ok((id, address)) => {
                 if !add_node(&mut self.nodes, id.clone(), address) {
                     self.ambiguous = first(self.ambiguous.take(), id);
@@ -92,9 +107,6 @@ impl RawNode {
             return Err("a node_id is empty".into());
         }
         let id = self.node_id.optional("node_id")?.unwrap_or_else(|| address.clone());
-        if id.len() > MAX_NODE_ID {
-            return Err(format!("the identity of a node has more than {MAX_NODE_ID} bytes"));
-        }
         Ok((id, address))
     }
 }
@@ -104,7 +116,7 @@ pub(crate) struct NodesSeed<'a> {
     /// The most nodes.
     pub most: u64,
     /// Set when there are more.
-    pub too_many: &'a mut bool,
+    pub too_many: &'a Cell<bool>,
 }
 
 impl<'de> DeserializeSeed<'de> for NodesSeed<'_> {
@@ -119,23 +131,22 @@ impl<'de> Read<'de> for NodesSeed<'_> {
     type Output = RawNodes;
 
     fn other(self, what: &'static str) -> RawNodes {
-        let mut nodes = RawNodes { given: what != "null", ..RawNodes::default() };
-        if nodes.given {
-            nodes.refuse(format!("nodes is {what}: expected a list"));
+        match what {
+            "null" => RawNodes::default(),
+            what => RawNodes::refused(format!("nodes is {what}: expected a list")),
         }
-        nodes
     }
 
     fn list<A: SeqAccess<'de>>(self, mut list: A) -> Result<RawNodes, A::Error> {
-        let mut nodes = RawNodes { given: true, ..RawNodes::default() };
+        let mut nodes = RawNodes::none();
         let mut count = 0;
-        while let Some(node) = list.next_element()? {
+        while let Some(node) = list.next_element::<RawNode>()? {
             count += 1;
             if count > self.most {
-                *self.too_many = true;
+                self.too_many.set(true);
                 return Err(A::Error::custom("too many nodes"));
             }
-            nodes.add(node);
+            nodes.add_checked(node.checked());
         }
         Ok(nodes)
     }

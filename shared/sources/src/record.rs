@@ -4,6 +4,8 @@
 //! what is not used is skipped. What is kept of a node is a few times larger than its shortest text, which the limits
 //! on nodes bound.
 
+use std::cell::Cell;
+
 use replicante_model::name::check_id;
 use replicante_model::observation::{MAX_REASON, MAX_TEXT, cut};
 use replicante_model::record::{ClusterRecord, NodeId, RejectedRecord};
@@ -34,6 +36,21 @@ pub(crate) struct Accepted {
 }
 
 impl RawRecord {
+    /// A record without an id that is wrong as a whole.
+    pub fn wrong(wrong: impl Into<String>) -> Self {
+        RawRecord {
+            cluster_id: Text::Missing,
+            display_name: Text::Missing,
+            nodes: RawNodes::default(),
+            wrong: Some(wrong.into()),
+        }
+    }
+
+    /// A record of parts that came in another form.
+    pub fn of(cluster_id: String, display_name: Text, nodes: RawNodes) -> Self {
+        RawRecord { cluster_id: Text::Given(cluster_id), display_name, nodes, wrong: None }
+    }
+
     /// Checks the record. One without an id is named [`NAMELESS`].
     pub fn check(self) -> Result<Accepted, RejectedRecord> {
         let name = match &self.cluster_id {
@@ -66,7 +83,7 @@ pub(crate) struct RecordSeed<'a> {
     /// The most nodes.
     pub nodes: u64,
     /// Set when there are more.
-    pub too_many_nodes: &'a mut bool,
+    pub too_many_nodes: &'a Cell<bool>,
 }
 
 impl<'de> DeserializeSeed<'de> for RecordSeed<'_> {
@@ -81,13 +98,7 @@ impl<'de> Read<'de> for RecordSeed<'_> {
     type Output = RawRecord;
 
     fn other(self, what: &'static str) -> RawRecord {
-        let wrong = Some(format!("the record is {what}: expected an object"));
-        RawRecord {
-            cluster_id: Text::Missing,
-            display_name: Text::Missing,
-            nodes: RawNodes::default(),
-            wrong,
-        }
+        RawRecord::wrong(format!("the record is {what}: expected an object"))
     }
 
     fn map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawRecord, A::Error> {
@@ -98,7 +109,7 @@ impl<'de> Read<'de> for RecordSeed<'_> {
                 "cluster_id" => cluster_id.replace(map.next_value()?).is_some(),
                 "display_name" => display_name.replace(map.next_value()?).is_some(),
                 "nodes" => {
-                    let seed = NodesSeed { most: self.nodes, too_many: &mut *self.too_many_nodes };
+                    let seed = NodesSeed { most: self.nodes, too_many: self.too_many_nodes };
                     nodes.replace(map.next_value_seed(seed)?).is_some()
                 }
                 _ => {

@@ -1,4 +1,4 @@
-//! The settings of the source `http`.
+//! The settings of an HTTP endpoint: the same for every source that speaks HTTP.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,47 +6,27 @@ use std::time::Duration;
 use replicante_model::record::TlsSettings;
 use replicante_model::time::as_millis;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json};
 use url::Url;
 
 use crate::agents::{TIMEOUTS, read_tls};
 use crate::error::Problem;
 use crate::fields::Fields;
+use crate::limits::Limits;
 use crate::reference::{HeaderValue, is_secret_header};
-use crate::source::Limits;
 use crate::tree::{Entry, Value};
 
 /// The longest URL, in bytes.
 const MAX_URL: usize = 2048;
-/// The largest configured body, in bytes of JSON.
-const MAX_BODY: usize = 64 * 1024;
 /// The most headers.
 const MAX_HEADERS: usize = 64;
 /// The longest value of a header, in bytes.
 const MAX_HEADER: usize = 4096;
 
-/// The method of a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum HttpMethod {
-    /// A JSON object goes out, pages come back. The default.
-    #[default]
-    Post,
-    /// No body and no pages.
-    Get,
-}
-
-/// An HTTP endpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HttpSource {
+/// An HTTP endpoint. A source's settings hold it, flattened: its fields stand beside the source's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
     /// Where to ask: `http` or `https`, without user or password.
     pub url: Url,
-    /// How to ask. Default `POST`.
-    #[serde(default)]
-    pub method: HttpMethod,
-    /// What is sent beside the cursor. Default empty. Of `POST` alone. At most 64 KiB of JSON.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub body: Map<String, Json>,
     /// Headers to send, names in lower case. Default none, at most 64.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, HeaderValue>,
@@ -65,29 +45,24 @@ fn timeout() -> Duration {
     Duration::from_secs(30)
 }
 
-impl HttpSource {
-    /// `None` when it is wrong, which is reported then.
-    pub(crate) fn read(fields: &mut Fields<'_>) -> Option<HttpSource> {
-        let method = read_method(fields);
-        let body = read_body(fields, method);
+impl Endpoint {
+    /// Reads the fields of an endpoint beside whatever else `fields` holds. `None` when it is wrong, which is
+    /// reported then.
+    pub fn read(fields: &mut Fields<'_>) -> Option<Endpoint> {
         let headers = fields.nested("headers", read_headers).unwrap_or_default();
         let timeout = fields.duration("timeout", TIMEOUTS).unwrap_or_else(self::timeout);
         let tls = fields.nested("tls", read_tls).unwrap_or_default();
         let limits = fields.nested("limits", Limits::read).unwrap_or_default();
         let url = read_url(fields)?;
-        Some(HttpSource { url, method, body, headers, timeout, tls, limits })
+        Some(Endpoint { url, headers, timeout, tls, limits })
     }
-}
 
-fn read_method(fields: &mut Fields<'_>) -> HttpMethod {
-    let Some(entry) = fields.take("method") else { return HttpMethod::default() };
-    match &entry.node.value {
-        Value::Text(text) if text == "POST" => HttpMethod::Post,
-        Value::Text(text) if text == "GET" => HttpMethod::Get,
-        _ => {
-            fields.refuse(entry, "POST or GET");
-            HttpMethod::default()
-        }
+    /// Its URL as it may be shown: a query may hold a key.
+    pub fn shown_url(&self) -> String {
+        let mut url = self.url.clone();
+        url.set_query(None);
+        let query = if self.url.query().is_some() { "?..." } else { "" };
+        format!("{url}{query}")
     }
 }
 
@@ -120,62 +95,6 @@ fn read_url(fields: &mut Fields<'_>) -> Option<Url> {
         return None;
     }
     Some(url)
-}
-
-fn read_body(fields: &mut Fields<'_>, method: HttpMethod) -> Map<String, Json> {
-    let Some(entry) = fields.take("body") else { return Map::new() };
-    if method == HttpMethod::Get {
-        fields.refuse_as(entry, "given with method GET", "no body: a GET sends none");
-        return Map::new();
-    }
-    let body = fields.nested_entry(entry, |fields| {
-        if let Some(cursor) = fields.has("cursor").then(|| fields.take("cursor")).flatten() {
-            fields.refuse_as(cursor, "given", "no such field: each request sets it, for its page");
-        }
-        for entry in fields.all() {
-            refuse_repeated_below(fields, entry);
-        }
-    });
-    let mut json = entry.node.value.to_json();
-    json.sort_all_objects();
-    match (body, json) {
-        (Some(()), Json::Object(map)) if json_length(&map) <= MAX_BODY => map,
-        (Some(()), _) => {
-            fields.refuse_as(entry, "too large", format!("at most {MAX_BODY} bytes of JSON"));
-            Map::new()
-        }
-        (None, _) => Map::new(),
-    }
-}
-
-fn json_length(map: &Map<String, Json>) -> usize {
-    serde_json::to_vec(map).map_or(usize::MAX, |json| json.len())
-}
-
-/// A key given twice below the body's first level: JSON would keep one of the two without a word.
-fn refuse_repeated_below(fields: &mut Fields<'_>, entry: &Entry) {
-    match &entry.node.value {
-        Value::Map(_) => {
-            fields.nested_entry(entry, |fields| {
-                for entry in fields.all() {
-                    refuse_repeated_below(fields, entry);
-                }
-            });
-        }
-        Value::List(items) => {
-            for item in items {
-                if let Value::Map(_) = item.value
-                    && let Some(mut below) =
-                        Fields::of(fields.field(&entry.key), item.line, item, fields.errors)
-                {
-                    for entry in below.all() {
-                        refuse_repeated_below(&mut below, entry);
-                    }
-                }
-            }
-        }
-        _ => {}
-    }
 }
 
 /// Headers that the connection needs to be right: no setting.

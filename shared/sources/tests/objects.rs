@@ -1,6 +1,13 @@
-use insta::assert_snapshot;
+//! Files of objects, with the sources that there are: what is read, what is stored, and each error as it is seen.
 
-use super::*;
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use insta::assert_snapshot;
+use proptest::prelude::*;
+use replicante_objects::{ClusterSpec, Discovery, Located, MAX_FILE, Object, ObjectError};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -22,6 +29,10 @@ kind: Cluster
 metadata: { namespace: default, name: orders }
 spec: { enabled: true, interval: 30m }
 "#;
+
+fn parse(file: &str, text: &str, tick: Duration) -> Result<Vec<Located<Object>>, Vec<ObjectError>> {
+    replicante_objects::parse(file, text, tick, &replicante_sources::kinds())
+}
 
 /// What an operator sees.
 fn seen(text: &str) -> String {
@@ -58,7 +69,7 @@ fn the_example_of_the_design_is_read_as_it_says() {
     assert_eq!(names, ["discovery/default/fleet", "cluster/default/orders"]);
     let Object::Cluster(cluster) = &objects[1].value else { panic!("{:?}", objects[1]) };
     assert_eq!(cluster.spec, ClusterSpec { enabled: true, interval: Some(30 * MINUTE) });
-    assert_snapshot!(objects[0].value.to_json(), @r#"{"kind":"Discovery","metadata":{"namespace":"default","name":"fleet"},"spec":{"enabled":true,"interval":60000,"source":{"http":{"url":"https://inventory.example.com/clusters","method":"POST","body":{"region":"eu"},"timeout":30000,"tls":{},"limits":{"pages":1000,"bytes":33554432,"total_bytes":134217728,"clusters":100000,"nodes":10000,"total_nodes":500000}}},"refresh":{"interval":60000},"agents":{"api":null,"timeout":10000,"connect_timeout":3000,"node_timeout":15000,"failures_before_down":1,"successes_before_up":1,"cluster_id":"check","max_body":8388608,"tls":{}},"removal":{"grace":600000,"confirmations":3,"max_shrink":30}}}"#);
+    assert_snapshot!(objects[0].value.to_json(), @r#"{"kind":"Discovery","metadata":{"namespace":"default","name":"fleet"},"spec":{"enabled":true,"interval":60000,"source":{"http":{"body":{"region":"eu"},"limits":{"bytes":33554432,"clusters":100000,"nodes":10000,"pages":1000,"total_bytes":134217728,"total_nodes":500000},"method":"POST","timeout":30000,"tls":{},"url":"https://inventory.example.com/clusters"}},"refresh":{"interval":60000},"agents":{"api":null,"timeout":10000,"connect_timeout":3000,"node_timeout":15000,"failures_before_down":1,"successes_before_up":1,"cluster_id":"check","max_body":8388608,"tls":{}},"removal":{"grace":600000,"confirmations":3,"max_shrink":30}}}"#);
 }
 
 #[test]
@@ -95,7 +106,7 @@ spec:
       cluster_id: ignore, max_body: 512KiB, tls: { ca_bundle: "env:CA" } }
   removal: { grace: 0s, confirmations: 1, max_shrink: off }
 "#;
-    assert_snapshot!(Object::Discovery(discovery(text)).to_json(), @r#"{"kind":"Discovery","metadata":{"namespace":"prod","name":"fleet"},"spec":{"enabled":false,"interval":300000,"source":{"http":{"url":"http://inventory:8080/v1?region=eu","method":"GET","headers":{"authorization":"env:TOKEN","x-api-key":"ssm:/prod/key","x-region":"eu"},"timeout":500,"tls":{"ca_bundle":"file:/etc/ca.pem","client_certificate":"ssm:/prod/cert"},"limits":{"pages":2,"bytes":1048576,"total_bytes":2097152,"clusters":3,"nodes":4,"total_nodes":5}}},"refresh":{"interval":120000},"agents":{"api":"v1","timeout":1000,"connect_timeout":2000,"node_timeout":3000,"failures_before_down":4,"successes_before_up":5,"cluster_id":"ignore","max_body":524288,"tls":{"ca_bundle":"env:CA"}},"removal":{"grace":0,"confirmations":1,"max_shrink":null}}}"#);
+    assert_snapshot!(Object::Discovery(discovery(text)).to_json(), @r#"{"kind":"Discovery","metadata":{"namespace":"prod","name":"fleet"},"spec":{"enabled":false,"interval":300000,"source":{"http":{"headers":{"authorization":"env:TOKEN","x-api-key":"ssm:/prod/key","x-region":"eu"},"limits":{"bytes":1048576,"clusters":3,"nodes":4,"pages":2,"total_bytes":2097152,"total_nodes":5},"method":"GET","timeout":500,"tls":{"ca_bundle":"file:/etc/ca.pem","client_certificate":"ssm:/prod/cert"},"url":"http://inventory:8080/v1?region=eu"}},"refresh":{"interval":120000},"agents":{"api":"v1","timeout":1000,"connect_timeout":2000,"node_timeout":3000,"failures_before_down":4,"successes_before_up":5,"cluster_id":"ignore","max_body":524288,"tls":{"ca_bundle":"env:CA"}},"removal":{"grace":0,"confirmations":1,"max_shrink":null}}}"#);
 }
 
 #[test]
@@ -142,7 +153,7 @@ fn an_interval_below_one_tick_is_refused_and_one_of_a_tick_is_not() {
 fn values_of_the_wrong_kind_unit_or_range_are_refused() {
     let spec = r#"  enabled: yes
   interval: 1.5m
-  source: { file: { path: s3://bucket/x, limits: { pages: 0, bytes: 32MB, clusters: many, nodes: -1 } } }
+  source: { file: { path: s3://bucket, limits: { pages: 0, bytes: 32MB, clusters: many, nodes: -1 } } }
   refresh: 60s
   agents:
     timeout: 0s
@@ -161,7 +172,7 @@ fn values_of_the_wrong_kind_unit_or_range_are_refused() {
     fleet.yaml:7: `spec.source.file.limits.bytes` is `32MB`; expected a whole number and a unit (B, KiB, MiB, GiB), like 8MiB
     fleet.yaml:7: `spec.source.file.limits.clusters` is `many`; expected a whole number from 1 to 1000000
     fleet.yaml:7: `spec.source.file.limits.nodes` is `-1`; expected a whole number from 1 to 100000
-    fleet.yaml:7: `spec.source.file.path` is `s3://bucket/x`; expected the path of a local file, JSON or YAML (s3:// is not supported yet)
+    fleet.yaml:7: `spec.source.file.path` is `s3://bucket`; expected the path of a local file or s3://bucket/key, JSON or YAML
     fleet.yaml:8: `spec.refresh` is `60s`; expected a mapping of fields
     fleet.yaml:10: `spec.agents.timeout` is `0s`; expected a duration from 1ms to 10m
     fleet.yaml:11: `spec.agents.connect_timeout` is `11m`; expected a duration from 1ms to 10m
@@ -205,16 +216,16 @@ fn what_is_missing_or_of_another_version_or_kind_is_named() {
     ");
     assert_snapshot!(seen("apiVersion: v1\nkind: Discovery\nmetadata: { name: a }\nspec: {}\n"), @r"
     fleet.yaml:1: `apiVersion` is `v1`; expected replicante.io/v0
-    fleet.yaml:4: `spec.source` is missing; expected where the records come from: exactly one of http, file
+    fleet.yaml:4: `spec.source` is missing; expected where the records come from: exactly one of http, platform, prometheus, file
     ");
     assert_snapshot!(seen_of_spec("  source: { http: {} }\n"), @"fleet.yaml:5: `spec.source.http.url` is missing; expected an absolute http:// or https:// URL");
-    assert_snapshot!(seen_of_spec("  source: { file: {} }\n"), @"fleet.yaml:5: `spec.source.file.path` is missing; expected the path of a local file, JSON or YAML");
+    assert_snapshot!(seen_of_spec("  source: { file: {} }\n"), @"fleet.yaml:5: `spec.source.file.path` is missing; expected the path of a local file or s3://bucket/key, JSON or YAML");
 }
 
 #[test]
 fn a_discovery_has_exactly_one_source() {
-    assert_snapshot!(seen_of_spec("  source: {}\n"), @"fleet.yaml:5: `spec.source` names no source; expected exactly one of http, file");
-    assert_snapshot!(seen_of_spec("  source: { http: { url: \"http://x/\" }, file: { path: x } }\n"), @"fleet.yaml:5: `spec.source` names 2 sources, http and file; expected exactly one of http, file");
+    assert_snapshot!(seen_of_spec("  source: {}\n"), @"fleet.yaml:5: `spec.source` names no source; expected exactly one of http, platform, prometheus, file");
+    assert_snapshot!(seen_of_spec("  source: { http: { url: \"http://x/\" }, file: { path: x } }\n"), @"fleet.yaml:5: `spec.source` names 2 sources, http and file; expected exactly one of http, platform, prometheus, file");
 }
 
 #[test]
@@ -304,6 +315,80 @@ fn settings_of_http_have_bounds() {
     );
 }
 
+/// The stored settings of a source that is given in one line.
+fn stored(source: &str) -> String {
+    let text = format!(
+        "{{apiVersion: replicante.io/v0, kind: Discovery, metadata: {{name: a}}, spec: {{source: {{{source}}}}}}}"
+    );
+    let mut settings = discovery(&text).spec.source.settings;
+    // These are the same for all of them: another test shows them.
+    for common in ["limits", "timeout", "tls"] {
+        settings.as_object_mut().unwrap().remove(common);
+    }
+    settings.to_string()
+}
+
+#[test]
+fn each_source_is_read_with_its_settings_and_their_defaults() {
+    assert_snapshot!(stored("platform: {url: 'https://platform.example.com/api'}"), @r#"{"url":"https://platform.example.com/api"}"#);
+    assert_snapshot!(stored("prometheus: {url: 'http://sd/targets', cluster_label: cluster}"), @r#"{"cluster_label":"cluster","scheme":"http","url":"http://sd/targets"}"#);
+    assert_snapshot!(stored("prometheus: {url: 'http://sd/', cluster_label: a, display_name_label: b, scheme: https, path_prefix: /agent, headers: {x: y}}"), @r#"{"cluster_label":"a","display_name_label":"b","headers":{"x":"y"},"path_prefix":"/agent","scheme":"https","url":"http://sd/"}"#);
+    assert_snapshot!(stored("file: {path: 's3://my-inventory/fleet/clusters.yaml'}"), @r#"{"path":"s3://my-inventory/fleet/clusters.yaml"}"#);
+}
+
+#[test]
+fn settings_of_platform_that_could_not_work_are_refused() {
+    assert_snapshot!(seen_of_spec("  source:\n    platform:\n      urll: \"http://x/\"\n"), @r"
+    fleet.yaml:6: `spec.source.platform.url` is missing; expected an absolute http:// or https:// URL
+    fleet.yaml:7: unknown field `spec.source.platform.urll`; did you mean `url`?
+    ");
+    assert_snapshot!(seen_of_spec("  source:\n    platform:\n      url: \"http://x/\"\n      method: POST\n      body: {}\n"), @r"
+    fleet.yaml:8: unknown field `spec.source.platform.method`; expected one of headers, limits, timeout, tls, url
+    fleet.yaml:9: unknown field `spec.source.platform.body`; expected one of headers, limits, timeout, tls, url
+    ");
+    assert_snapshot!(seen_of_spec("  source: { platfrom: {} }\n"), @"fleet.yaml:5: unknown field `spec.source.platfrom`; did you mean `platform`?");
+}
+
+#[test]
+fn settings_of_prometheus_that_could_not_work_are_refused() {
+    assert_snapshot!(seen_of_spec("  source:\n    prometheus:\n      url: \"http://x/\"\n      cluster_lable: a\n"), @r"
+    fleet.yaml:6: `spec.source.prometheus.cluster_label` is missing; expected the name of the label whose value is the cluster's id
+    fleet.yaml:8: unknown field `spec.source.prometheus.cluster_lable`; did you mean `cluster_label`?
+    ");
+    let long = "l".repeat(129);
+    let settings = format!(
+        "      url: ftp://x\n      cluster_label: {long}\n      display_name_label: 5\n      scheme: HTTP\n      path_prefix: agent\n      headers: {{ Cookie: hunter2 }}\n"
+    );
+    assert_snapshot!(seen_of_spec(&format!("  source:\n    prometheus:\n{settings}")), @r"
+    fleet.yaml:7: `spec.source.prometheus.url` is `ftp://x`; expected an absolute http:// or https:// URL of at most 2048 bytes
+    fleet.yaml:8: `spec.source.prometheus.cluster_label` is `llllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllll…`; expected the name of the label whose value is the cluster's id, at most 128 bytes
+    fleet.yaml:9: `spec.source.prometheus.display_name_label` is `5`; expected the name of a label, as text: put it in quotes
+    fleet.yaml:10: `spec.source.prometheus.scheme` is `HTTP`; expected http or https
+    fleet.yaml:11: `spec.source.prometheus.path_prefix` is `agent`; expected a path that begins with a slash, without query and fragment
+    fleet.yaml:12: `spec.source.prometheus.headers.Cookie` holds a secret in the open; expected a reference to it: env:NAME or ssm:/name
+    ");
+    for prefix in ["/a?b", "/a#b", "/a b", "//me@b"] {
+        let shown = seen_of_spec(&format!(
+            "  source: {{ prometheus: {{ url: \"http://x/\", cluster_label: a, path_prefix: \"{prefix}\" }} }}\n"
+        ));
+        assert!(shown.contains("expected a path that begins with a slash"), "{shown}");
+    }
+}
+
+#[test]
+fn a_path_is_local_or_names_bucket_and_key() {
+    let seen = |path: &str| seen_of_spec(&format!("  source: {{ file: {{ path: \"{path}\" }} }}\n"));
+    for path in ["clusters.json", "/etc/clusters", "s3://abc/k", "s3://my.inventory-1/a/b c.json"] {
+        assert_eq!(seen(path), "1 objects", "{path}");
+    }
+    let long = format!("s3://bucket/{}", "k".repeat(1025));
+    for path in ["s3://", "s3://bucket", "s3://bucket/", "s3:///key", "s3://ab/key", "s3://Bucket/key", &long]
+    {
+        assert!(seen(path).contains("expected the path of a local file or s3://bucket/key"), "{path}");
+    }
+    assert!(seen("http://x/clusters").contains("expected the path of a local file or s3://bucket/key"));
+}
+
 #[test]
 fn what_is_no_yaml_is_shown_with_its_line_beside_the_errors_before_it() {
     assert_snapshot!(seen("a: b\n  c: d\n"), @"fleet.yaml:2: this is no readable YAML or JSON: mapping values are not allowed in this context (column 4); nothing after it was looked at");
@@ -336,5 +421,32 @@ fn the_examples_of_the_repository_can_be_applied_and_show_the_defaults() {
                  spec: {source: {http: {url: \"http://127.0.0.1:7654/clusters\"}}}}";
     assert_eq!(fleet, discovery(least));
     assert_eq!(file(include_str!("../../../examples/file-discovery.yaml")).metadata().name, "by-hand");
+    assert_eq!(file(include_str!("../../../examples/s3-discovery.yaml")).metadata().name, "from-s3");
+    assert_eq!(file(include_str!("../../../examples/platform-discovery.yaml")).metadata().name, "platform");
+    assert_eq!(
+        file(include_str!("../../../examples/prometheus-discovery.yaml")).metadata().name,
+        "service-discovery"
+    );
     assert_eq!(file(include_str!("../../../examples/cluster.yaml")).metadata().name, "orders");
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in any::<String>()) {
+        let _ = parse("x", &text, MINUTE);
+    }
+
+    #[test]
+    fn no_text_in_place_of_a_value_makes_the_reader_panic(
+        text in "[-a-z0-9:{}\\[\\]\"'&*!|>%@,#?<\n \t~\u{e9}]{0,40}", place in 0..5usize,
+    ) {
+        let head = "apiVersion: replicante.io/v0\nkind: Discovery\n";
+        let _ = parse("x", &match place {
+            0 => format!("{head}metadata: {text}"),
+            1 => format!("{head}metadata: {{name: a}}\nspec: {text}"),
+            2 => format!("{head}metadata: {{name: a}}\nspec:\n  source:\n    http: {text}"),
+            3 => format!("{head}metadata: {{name: a}}\nspec:\n  source:\n    prometheus: {text}"),
+            _ => format!("{head}metadata: {{name: a}}\nspec:\n  source: {{http: {{url: 'http://x', body: {text}}}}}"),
+        }, MINUTE);
+    }
 }

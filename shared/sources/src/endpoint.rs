@@ -1,0 +1,79 @@
+//! The request of every source that speaks HTTP: headers, timeout, TLS settings and limits of its endpoint, and what
+//! counts as an answer. Redirects and addresses are the client's matter (`replicante-outbound`).
+
+use bytes::Bytes;
+use replicante_objects::{Endpoint, HeaderValue};
+use replicante_outbound::{Fetched, Outbound, Reference, Request};
+
+use crate::Outside;
+use crate::error::Failure;
+
+/// An endpoint that is about to be asked, once or page by page.
+pub(crate) struct Caller<'a> {
+    endpoint: &'a Endpoint,
+    outbound: &'a Outbound,
+    /// References are resolved at each fetch, so that a new secret counts at once.
+    headers: Vec<(String, String)>,
+}
+
+impl<'a> Caller<'a> {
+    pub fn new(endpoint: &'a Endpoint, outside: &'a Outside) -> Result<Self, Failure> {
+        let headers = headers(endpoint)?;
+        Ok(Caller { endpoint, outbound: &outside.outbound, headers })
+    }
+
+    /// Posts JSON to the endpoint, and gives the JSON that comes back.
+    pub async fn post(&self, json: Vec<u8>) -> Result<Bytes, Failure> {
+        self.ask(Request::post(self.endpoint.url.as_str(), json)).await
+    }
+
+    /// Gets the JSON of a URL: the endpoint's, or one below it.
+    pub async fn get(&self, url: &str) -> Result<Bytes, Failure> {
+        self.ask(Request::get(url)).await
+    }
+
+    async fn ask(&self, request: Request<'_>) -> Result<Bytes, Failure> {
+        let request = Request {
+            headers: &self.headers,
+            tls: &self.endpoint.tls,
+            timeout: self.endpoint.timeout,
+            max_body: self.endpoint.limits.bytes,
+            ..request
+        };
+        let answer = self.outbound.fetch(&request).await.map_err(Failure::Fetch)?;
+        check(&answer)?;
+        Ok(answer.body)
+    }
+}
+
+fn headers(endpoint: &Endpoint) -> Result<Vec<(String, String)>, Failure> {
+    let value = |value: &HeaderValue| match value {
+        HeaderValue::Literal(text) => Ok(text.clone()),
+        HeaderValue::Reference(reference) => {
+            Reference::parse(&reference.to_string()).and_then(|reference| reference.read_text())
+        }
+    };
+    let header = |(name, given): (&String, &HeaderValue)| match value(given) {
+        Ok(value) => Ok((name.clone(), value)),
+        Err(error) => Err(Failure::Header { header: name.clone(), problem: error.to_string() }),
+    };
+    endpoint.headers.iter().map(header).collect()
+}
+
+/// Refuses whatever is not plainly a whole answer of JSON: 206 is a part of one, and a page of HTML with status 200
+/// comes from something else than the source.
+fn check(answer: &Fetched) -> Result<(), Failure> {
+    if answer.status != 200 {
+        return Err(Failure::Status(answer.status));
+    }
+    match answer.content_type() {
+        Some(media) if is_json(media) => Ok(()),
+        media => Err(Failure::ContentType(media.map(|media| media.chars().take(80).collect()))),
+    }
+}
+
+/// `application/json`, or a type that is JSON by its suffix (RFC 6839).
+fn is_json(media: &str) -> bool {
+    let media = media.to_ascii_lowercase();
+    media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"))
+}

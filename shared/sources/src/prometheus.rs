@@ -1,0 +1,319 @@
+//! The source `prometheus`: an endpoint of Prometheus' HTTP service discovery, as other tools use it.
+//!
+//! The form is <https://prometheus.io/docs/prometheus/latest/http_sd/>: a list of target groups, each with labels. A
+//! label tells the cluster of a group; groups of the same cluster are one cluster. A node is known by its address,
+//! since a target has no other name. Labels that no setting names are ignored.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use replicante_model::record::SourceAnswer;
+use replicante_objects::{Endpoint, Fields};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess};
+use serde::{Deserialize, Serialize};
+
+use crate::address::normalise;
+use crate::answer::{Collector, Page};
+use crate::endpoint::Caller;
+use crate::error::{Failure, SourceError};
+use crate::lenient::{Lenient, Read, Text};
+use crate::node::RawNodes;
+use crate::record::RawRecord;
+use crate::{Fetching, Outside, Settings, Source};
+
+/// What the answer should look like, for errors.
+const FORM: &str = r#"[{"targets": ["host:port"], "labels": {...}}]"#;
+/// The longest prefix of paths, in bytes.
+const MAX_PREFIX: usize = 256;
+
+/// An endpoint of Prometheus' HTTP service discovery.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Prometheus {
+    #[serde(flatten)]
+    pub endpoint: Endpoint,
+    /// The label whose value is the cluster's id.
+    pub cluster_label: String,
+    /// The label whose value is the cluster's display name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name_label: Option<String>,
+    /// How agents are asked.
+    #[serde(default)]
+    pub scheme: Scheme,
+    /// What follows a target in the URL of its agent: empty, or a path that begins with a slash.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path_prefix: String,
+}
+
+/// The scheme of agents' URLs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Scheme {
+    #[default]
+    Http,
+    Https,
+}
+
+impl Settings for Prometheus {
+    const NAME: &'static str = "prometheus";
+
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        const LABEL: &str = "the name of the label whose value is the cluster's id";
+        let endpoint = Endpoint::read(fields);
+        let schemes = [("http", Scheme::Http), ("https", Scheme::Https)];
+        let scheme = fields.choice("scheme", &schemes).unwrap_or_default();
+        let display_name_label = read_label(fields, "display_name_label", "the name of a label");
+        let path_prefix = read_prefix(fields);
+        if !fields.has("cluster_label") {
+            fields.missing("cluster_label", LABEL);
+        }
+        let cluster_label = read_label(fields, "cluster_label", LABEL)?;
+        Some(Prometheus { endpoint: endpoint?, cluster_label, display_name_label, scheme, path_prefix })
+    }
+}
+
+/// A label's name may be any text since Prometheus 3; ours is bounded.
+fn read_label(fields: &mut Fields<'_>, name: &'static str, expected: &str) -> Option<String> {
+    let (label, entry) = fields.text(name, expected)?;
+    if label.len() > 128 || label.chars().any(char::is_control) {
+        fields.refuse(entry, format!("{expected}, at most 128 bytes"));
+        return None;
+    }
+    Some(label.into())
+}
+
+fn read_prefix(fields: &mut Fields<'_>) -> String {
+    const EXPECTED: &str = "a path that begins with a slash, without query and fragment";
+    if !fields.has("path_prefix") {
+        return String::new();
+    }
+    let Some((prefix, entry)) = fields.text("path_prefix", EXPECTED) else { return String::new() };
+    if !prefix.starts_with('/')
+        || prefix.len() > MAX_PREFIX
+        || normalise(&format!("http://a{prefix}")).is_err()
+    {
+        fields.refuse(entry, EXPECTED);
+    }
+    prefix.into()
+}
+
+impl Prometheus {
+    async fn ask(&self, outside: &Outside) -> Result<SourceAnswer, Failure> {
+        let answer = Caller::new(&self.endpoint, outside)?.get(self.endpoint.url.as_str()).await?;
+        self.parse(&answer)
+    }
+
+    fn parse(&self, json: &[u8]) -> Result<SourceAnswer, Failure> {
+        let mut collector = Collector::of_groups(self.endpoint.limits.clone());
+        collector.read_json(json, |collector, parser| {
+            parser.deserialize_any(Lenient(Groups { source: self, collector }))
+        })?;
+        Ok(collector.finish())
+    }
+
+    /// The address of a target's agent.
+    fn address(&self, target: &str) -> Result<String, String> {
+        let scheme = match self.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        // A slash would end the host. Whatever else does not belong there, the reader of addresses refuses.
+        if target.is_empty() || target.contains('/') {
+            let shown: String = target.chars().take(80).flat_map(char::escape_debug).collect();
+            return Err(format!("a target is `{shown}`: expected host:port"));
+        }
+        normalise(&format!("{scheme}://{target}{}", self.path_prefix)).map_err(|error| error.to_string())
+    }
+}
+
+impl Source for Prometheus {
+    fn fetch<'a>(&'a self, outside: &'a Outside) -> Fetching<'a> {
+        Box::pin(async move {
+            let asked = self.ask(outside).await;
+            asked.map_err(|failure| SourceError { tried: self.shown(), form: FORM, failure })
+        })
+    }
+
+    fn shown(&self) -> String {
+        format!("GET {}", self.endpoint.shown_url())
+    }
+}
+
+/// Reads the list of target groups into a collector.
+struct Groups<'a> {
+    source: &'a Prometheus,
+    collector: &'a mut Collector,
+}
+
+impl<'de> Read<'de> for Groups<'_> {
+    type Output = Page;
+
+    fn other(self, what: &'static str) -> Page {
+        Page::wrong(format!("the answer is {what}: expected a list of target groups"))
+    }
+
+    fn list<A: SeqAccess<'de>>(self, list: A) -> Result<Page, A::Error> {
+        let too_many = Cell::new(false);
+        let nodes = self.collector.limits().nodes;
+        self.collector.add_list(list, &too_many, || GroupSeed {
+            source: self.source,
+            nodes,
+            too_many: &too_many,
+        })?;
+        Ok(Page::default())
+    }
+}
+
+/// Reads one target group as a record of its cluster.
+struct GroupSeed<'a> {
+    source: &'a Prometheus,
+    nodes: u64,
+    too_many: &'a Cell<bool>,
+}
+
+impl<'de> DeserializeSeed<'de> for GroupSeed<'_> {
+    type Value = RawRecord;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<RawRecord, D::Error> {
+        deserializer.deserialize_any(Lenient(self))
+    }
+}
+
+impl<'de> Read<'de> for GroupSeed<'_> {
+    type Output = RawRecord;
+
+    fn other(self, what: &'static str) -> RawRecord {
+        RawRecord::wrong(format!("the target group is {what}: expected an object"))
+    }
+
+    fn map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawRecord, A::Error> {
+        let (mut targets, mut labels, mut repeated) = (None, None, None);
+        while let Some(key) = map.next_key::<String>()? {
+            let again = match key.as_str() {
+                "targets" => {
+                    let seed = TargetsSeed { source: self.source, most: self.nodes, too_many: self.too_many };
+                    targets.replace(map.next_value_seed(seed)?).is_some()
+                }
+                "labels" => labels.replace(map.next_value::<Labels>()?).is_some(),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    false
+                }
+            };
+            if again {
+                repeated = Some(format!("{key} is given twice"));
+            }
+        }
+        Ok(match repeated {
+            Some(wrong) => RawRecord::wrong(wrong),
+            None => self.source.record(targets, labels.unwrap_or_default()),
+        })
+    }
+}
+
+impl Prometheus {
+    fn record(&self, targets: Option<RawNodes>, labels: Labels) -> RawRecord {
+        let label = |name: &String| {
+            labels
+                .0
+                .as_ref()
+                .map(|values| values.get(name).cloned().unwrap_or_default())
+                .map_err(String::clone)
+        };
+        let id = label(&self.cluster_label).and_then(|text| {
+            let name = format!("label `{}`", self.cluster_label);
+            text.optional(&name)?.ok_or_else(|| format!("no {name}"))
+        });
+        let id = match id {
+            Ok(id) => id,
+            Err(wrong) => return RawRecord::wrong(wrong),
+        };
+        let display_name = match &self.display_name_label {
+            Some(name) => label(name).unwrap_or_default(),
+            None => Text::Missing,
+        };
+        RawRecord::of(id, display_name, targets.unwrap_or_else(|| RawNodes::refused("no targets")))
+    }
+}
+
+/// Reads the targets of a group.
+struct TargetsSeed<'a> {
+    source: &'a Prometheus,
+    /// The most, and what is set when there are more.
+    most: u64,
+    too_many: &'a Cell<bool>,
+}
+
+impl<'de> DeserializeSeed<'de> for TargetsSeed<'_> {
+    type Value = RawNodes;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<RawNodes, D::Error> {
+        deserializer.deserialize_any(Lenient(self))
+    }
+}
+
+impl<'de> Read<'de> for TargetsSeed<'_> {
+    type Output = RawNodes;
+
+    fn other(self, what: &'static str) -> RawNodes {
+        RawNodes::refused(format!("targets is {what}: expected a list"))
+    }
+
+    fn list<A: SeqAccess<'de>>(self, mut list: A) -> Result<RawNodes, A::Error> {
+        let mut nodes = RawNodes::none();
+        let mut count = 0;
+        while let Some(target) = list.next_element::<Text>()? {
+            count += 1;
+            if count > self.most {
+                self.too_many.set(true);
+                return Err(A::Error::custom("too many targets"));
+            }
+            let target = target.optional("a target").map(Option::unwrap_or_default);
+            nodes.add_checked(
+                target.and_then(|target| self.source.address(&target)).map(|url| (url.clone(), url)),
+            );
+        }
+        Ok(nodes)
+    }
+}
+
+/// The labels of a group, or why they are none. A value that is no text matters only where it is asked for.
+struct Labels(Result<BTreeMap<String, Text>, String>);
+
+impl Default for Labels {
+    fn default() -> Self {
+        Labels(Ok(BTreeMap::new()))
+    }
+}
+
+struct ReadLabels;
+
+impl<'de> Read<'de> for ReadLabels {
+    type Output = Labels;
+
+    fn other(self, what: &'static str) -> Labels {
+        if what == "null" {
+            Labels::default()
+        } else {
+            Labels(Err(format!("labels is {what}: expected an object")))
+        }
+    }
+
+    fn map<A: MapAccess<'de>>(self, mut map: A) -> Result<Labels, A::Error> {
+        let mut values = BTreeMap::new();
+        let mut repeated = false;
+        while let Some((name, value)) = map.next_entry()? {
+            repeated |= values.insert(name, value).is_some();
+        }
+        Ok(Labels(if repeated { Err("a label is given twice".into()) } else { Ok(values) }))
+    }
+}
+
+impl<'de> Deserialize<'de> for Labels {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Lenient(ReadLabels))
+    }
+}
+
+#[cfg(test)]
+#[path = "prometheus_tests.rs"]
+mod tests;
