@@ -136,7 +136,7 @@ fn nodes(
             node.details.as_ref().map_or("-", of).to_owned()
         };
         vec![
-            Cell::text(id),
+            Cell::text(named(id, node)),
             status(node),
             Cell::text(detail(|details| &details.kind)),
             Cell::text(detail(|details| &details.version)),
@@ -195,6 +195,14 @@ fn shards(view: &ClusterView, state: &ClusterState, most: Option<usize>) -> Vec<
     lines
 }
 
+/// A node, and beside it what its datastore calls itself where that is something else: `node-2 (b7:9092)`.
+fn named(id: &str, node: &NodeView) -> String {
+    match &node.details {
+        Some(details) if details.node_id != id => format!("{id} ({})", details.node_id),
+        _ => id.to_owned(),
+    }
+}
+
 /// A node that holds a shard and does not lead it: `node-2`, `node-2 (recovering, 10 behind)`.
 fn holder(node: &str, held: &Role, reading: Option<&ShardReading>) -> Option<String> {
     let mut notes = match held {
@@ -239,10 +247,10 @@ mod tests {
           history    42 events in epoch 1767315845
           conflict   node-2 says it is b7:9092
 
-        NODE    STATUS      KIND   VERSION  AGENT             LAST SEEN  ADDRESS
-        node-1  up          Kafka  3.7.0    agent 0.6.0 (v1)  2s ago     http://10.0.0.1:8000
-        node-2  up          Kafka  3.7.0    agent 0.6.0 (v1)  2s ago     http://10.0.0.2:8000
-        node-3  agent down  Kafka  3.7.0    agent 0.6.0 (v1)  90s ago    http://10.0.0.3:8000
+        NODE              STATUS      KIND   VERSION  AGENT             LAST SEEN  ADDRESS
+        node-1 (b1:9092)  up          Kafka  3.7.0    agent 0.6.0 (v1)  2s ago     http://10.0.0.1:8000
+        node-2 (b2:9092)  up          Kafka  3.7.0    agent 0.6.0 (v1)  2s ago     http://10.0.0.2:8000
+        node-3 (b3:9092)  agent down  Kafka  3.7.0    agent 0.6.0 (v1)  90s ago    http://10.0.0.3:8000
           node-3: connection refused
 
         SHARD     PRIMARY  OTHERS

@@ -5,7 +5,7 @@ mod agent;
 #[path = "../../outbound/tests/server/mod.rs"]
 mod server;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent::*;
 use replicante_model::observation::Role;
@@ -265,11 +265,13 @@ async fn the_report_carries_the_cluster_id_that_the_node_answered_for() {
 async fn the_whole_node_has_a_limit() {
     let node_timeout = Duration::from_millis(200);
     let settings = AgentSettings { node_timeout, ..AgentSettings::default() };
+    let started = Instant::now();
     let server = answering([V1_AGENT, ("info/datastore", || Reply::Hang)]).await;
     let (reason, _) = node_down(poll(&server.url(""), &settings).await);
     assert_eq!(reason, "timeout after 200 ms");
     let server = answering([("info/agent", (|| Reply::Hang) as fn() -> Reply)]).await;
     assert_eq!(agent_down(poll(&server.url(""), &settings).await), "timeout after 200 ms");
+    assert!(started.elapsed() < Duration::from_secs(10), "a request alone may take as long");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -177,10 +177,13 @@ async fn a_repeated_cursor_fails_the_run() {
 
 #[tokio::test]
 async fn an_endless_cursor_ends_at_the_limit_of_pages_and_exactly_as_many_are_allowed() {
-    let endless = reason(|number, _| page(Some(&number.to_string()), &[])).await;
-    assert_eq!(endless, "more than 5 pages, the limit `pages`");
-    let server = Server::start(|number, _| page((number < 4).then_some(&number.to_string()), &[])).await;
     let limits = Limits { pages: 5, ..Limits::default() };
+    let server = Server::start(|number, _| page(Some(&number.to_string()), &[])).await;
+    let most = limits.clone();
+    let endless = fetch(with(&server, |endpoint| endpoint.limits = most)).await.unwrap_err();
+    assert_eq!(endless.reason(), "more than 5 pages, the limit `pages`");
+    assert_eq!(server.bodies().len(), 5);
+    let server = Server::start(|number, _| page((number < 4).then_some(&number.to_string()), &[])).await;
     assert!(fetch(with(&server, |endpoint| endpoint.limits = limits)).await.is_ok());
     assert_eq!(server.bodies().len(), 5);
 }
