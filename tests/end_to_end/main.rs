@@ -18,3 +18,4 @@ mod restart;
 mod running;
 mod settings;
 mod size;
+mod sources;
