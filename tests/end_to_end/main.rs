@@ -20,6 +20,7 @@ mod rows;
 mod running;
 mod settings;
 mod size;
+mod sources;
 mod tls;
 #[path = "../../shared/outbound/tests/tls_server/mod.rs"]
 mod tls_server;

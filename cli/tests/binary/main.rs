@@ -5,6 +5,7 @@
 #![cfg(unix)]
 
 mod promises;
+mod s3;
 mod sigkill;
 
 use std::io::{BufRead, BufReader, Read};

@@ -33,7 +33,7 @@ pub enum Endpoint {
     ActionInfo,
     /// Any other path of an agent.
     Other,
-    /// `POST` or `GET /clusters`, `GET /discover`.
+    /// `POST` or `GET /clusters`, `GET /discover`, `GET /targets`, `GET /inventory/clusters.json`.
     Discovery,
     /// Everything else: the fleet's own endpoints and unknown paths.
     Admin,

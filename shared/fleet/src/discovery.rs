@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::answer::{Answer, HTML};
 use crate::world::{Cluster, Node, World};
@@ -80,6 +80,8 @@ pub(crate) enum Query {
     Page(Option<String>),
     /// `GET /discover`: everything at once, as Replicante Platform writes it.
     Platform,
+    /// `GET /targets`: everything at once, as Prometheus' HTTP service discovery writes it.
+    Prometheus,
 }
 
 #[derive(Deserialize)]
@@ -146,13 +148,16 @@ impl World {
     pub(crate) fn discover(&self, query: &Query, settings: &Settings<'_>) -> Answer {
         let cursor = match query {
             Query::Page(cursor) => cursor.as_deref(),
-            Query::All | Query::Platform => None,
+            Query::All | Query::Platform | Query::Prometheus => None,
         };
         let mut kind = "application/json";
         match &self.discovery {
             Some(DiscoveryFault::Down) => return Answer::text(500, "text/plain", "Internal Server Error"),
             Some(DiscoveryFault::Html) => return Answer::text(200, "text/html; charset=utf-8", HTML),
             Some(DiscoveryFault::EmptyObject) => return Answer::json(200, &json!({})),
+            Some(DiscoveryFault::Forgets) if *query == Query::Prometheus => {
+                return Answer::json(200, &json!([]));
+            }
             Some(DiscoveryFault::Forgets) => {
                 return Answer::json(200, &json!({"cursor": null, "clusters": []}));
             }
@@ -188,7 +193,7 @@ impl World {
         let record = |(id, cluster): (&'a String, &'a Cluster)| record(query, settings, id, cluster);
         let mut clusters: Vec<Record<'_>> = match query {
             Query::Page(_) => listed.take(settings.page_size.max(1)).map(record).collect(),
-            Query::All | Query::Platform => listed.map(record).collect(),
+            Query::All | Query::Platform | Query::Prometheus => listed.map(record).collect(),
         };
         let last = clusters.last().and_then(|record| record.cluster_id);
         let next = last.filter(|_| rest.any(|(_, cluster)| cluster.listed));
@@ -204,9 +209,35 @@ impl World {
         }
         match query {
             Query::Platform => Answer::json(200, &Complete { clusters }),
+            Query::Prometheus => Answer::json(200, &groups(&clusters)),
             Query::All | Query::Page(_) => Answer::json(200, &Page { cursor: next, clusters }),
         }
     }
+}
+
+/// A target group for each node, as exporters write them: the clusters are told by labels alone. A target has no
+/// path: a fleet whose agents share a port can't be written so, and gives targets that no reader takes.
+fn groups(clusters: &[Record<'_>]) -> Vec<Value> {
+    let mut groups = Vec::new();
+    for record in clusters {
+        let mut labels = json!({ "__meta_fleet": "simulated" });
+        for (name, value) in [("cluster", record.cluster_id), ("title", record.display_name)] {
+            if let Some(value) = value {
+                labels[name] = value.into();
+            }
+        }
+        let group = |targets: &[&str]| json!({ "targets": targets, "labels": labels });
+        if record.nodes.is_empty() {
+            groups.push(group(&[]));
+        }
+        for entry in &record.nodes {
+            let (Entry::Url(address)
+            | Entry::Object { agent_address: address, .. }
+            | Entry::Platform { agent_address: address, .. }) = entry;
+            groups.push(group(&[address.trim_start_matches("http://")]));
+        }
+    }
+    groups
 }
 
 fn record<'a>(query: &Query, settings: &Settings<'_>, id: &'a str, cluster: &'a Cluster) -> Record<'a> {

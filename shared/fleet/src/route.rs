@@ -20,6 +20,9 @@ use crate::serve::Content;
 /// The largest body of a request that is read, in bytes.
 const MAX_REQUEST: usize = 1024 * 1024;
 
+/// The whole list as an object of S3, for `s3://inventory/clusters.json` with the fleet as the endpoint of S3.
+const OBJECT: &str = "/inventory/clusters.json";
+
 /// What listens at a port.
 pub(crate) enum Target {
     /// Discovery, the fleet's own endpoints and, by path, every agent of a fleet on one port.
@@ -53,7 +56,7 @@ pub(crate) async fn respond(
             Asked::Agent { cluster, node, moves: *moves, endpoint: agent_endpoint(&head.method, path), path }
         }
         Target::Main => match path {
-            "/clusters" | "/discover" | "/fleet" | "/fleet/changes" => {
+            "/clusters" | "/discover" | "/targets" | OBJECT | "/fleet" | "/fleet/changes" => {
                 own(&shared, &head.method, path, body).await
             }
             _ => by_path(&shared, &head.method, path),
@@ -97,6 +100,8 @@ async fn own(shared: &Arc<Shared>, method: &Method, path: &str, body: Incoming) 
     match (path, method) {
         ("/clusters", &Method::GET) => Asked::Discovery(Query::All),
         ("/discover", &Method::GET) => Asked::Discovery(Query::Platform),
+        ("/targets", &Method::GET) => Asked::Discovery(Query::Prometheus),
+        (OBJECT, &Method::GET) => Asked::Discovery(Query::All),
         ("/clusters", &Method::POST) => match Query::from_body(&body) {
             Ok(query) => Asked::Discovery(query),
             Err(error) => refused(400, format!("expected a JSON object with a cursor: {error}")),

@@ -1,7 +1,7 @@
 //! The discovery endpoint and the fleet's own endpoints over real HTTP.
 
 use replicante_fleet::{
-    AgentState, Change, DiscoveryFault, Endpoint, Fleet, FleetConfig, NodeEntries, WorldConfig,
+    AgentState, Change, DiscoveryFault, Endpoint, Fleet, FleetConfig, Layout, NodeEntries, WorldConfig,
 };
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
@@ -79,6 +79,36 @@ async fn nodes_can_be_urls_and_platform_lists_have_classes() {
     let node = &platform["clusters"][0]["nodes"][0];
     assert_eq!((node["node_class"].is_string(), node.get("node_group")), (true, Some(&Value::Null)));
     assert!(platform.get("cursor").is_none());
+}
+
+#[tokio::test]
+async fn target_groups_and_the_object_name_the_same_clusters_and_agents() {
+    let config = FleetConfig { layout: Layout::PortEach, ..FleetConfig::default() };
+    let (fleet, client) = (Fleet::start(config).await.unwrap(), client());
+    let get = async |path: &str| {
+        let url = format!("{}{path}", fleet.base_url());
+        client.get(url).send().await.unwrap().json::<Value>().await.unwrap()
+    };
+    let all = get("/clusters").await;
+    assert_eq!(get("/inventory/clusters.json").await, all);
+    let expected: Vec<Value> = all["clusters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|cluster| cluster["nodes"].as_array().unwrap().iter().map(move |node| (cluster, node)))
+        .map(|(cluster, node)| {
+            let target = node["agent_address"].as_str().unwrap().strip_prefix("http://").unwrap();
+            json!([target, cluster["cluster_id"], cluster["display_name"]])
+        })
+        .collect();
+    let groups = get("/targets").await;
+    let group =
+        |group: &Value| json!([group["targets"][0], group["labels"]["cluster"], group["labels"]["title"]]);
+    assert_eq!(groups.as_array().unwrap().iter().map(group).collect::<Vec<_>>(), expected);
+    fleet.apply(Change::discovery(Some(DiscoveryFault::Forgets))).unwrap();
+    assert_eq!(get("/targets").await, json!([]));
+    fleet.apply(Change::discovery(Some(DiscoveryFault::BadRecord))).unwrap();
+    assert!(get("/targets").await[0]["labels"].get("cluster").is_none());
 }
 
 #[tokio::test]
