@@ -81,7 +81,7 @@ async fn a_fleet_behind_mutual_tls_is_polled_over_one_connection_a_node_and_http
     assert!(view.nodes.values().all(|node| node.status == NodeStatus::Up));
     for (server, (_, version)) in servers.iter().zip(offered) {
         let seen = server.take_seen();
-        assert_eq!((seen.handshakes, seen.requests.len()), (1, 3), "{version:?}");
+        assert_eq!((seen.handshakes, seen.requests.len()), (1, 4), "{version:?}");
         assert!(seen.requests.iter().all(|(spoken, _)| *spoken == version), "{:?}", seen.requests);
     }
 }
