@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use replicante_aws::{Queue, Table};
+use replicante_aws::Queue;
 use replicante_fleet::{Change, Kind, StoreState};
 use replicante_model::{Kind as RecordKind, RecordName, Timestamp};
 use replicante_protocol::head::MAX_HEAD;
@@ -16,20 +16,28 @@ fn far() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }
 
-#[tokio::test]
-async fn an_unchanged_refresh_costs_three_write_units_one_read_unit_an_item_and_no_record() {
+/// A cluster `zk` of so many nodes that its discovery has found.
+async fn with_cluster(nodes: usize) -> System {
     let system = System::start_embedded(None).await.unwrap();
-    system.add_cluster("zk", Kind::Zookeeper, 5).unwrap();
+    system.add_cluster("zk", Kind::Zookeeper, nodes).unwrap();
     system.apply_discovery("").await.unwrap();
     system.discover().await;
+    system
+}
+
+/// The refresh scheduler.
+fn scheduler(system: &System) -> Scheduler {
+    Scheduler::of(RecordKind::Cluster, &system.local.clients, &system.local.settings)
+}
+
+#[tokio::test]
+async fn an_unchanged_refresh_costs_three_write_units_one_read_unit_an_item_and_no_record() {
+    let system = with_cluster(5).await;
     system.refresh("zk").await;
     system.reports();
 
     // The mark: one write unit for a record that is due.
-    let queue = Queue::new(&system.local.clients, &system.local.settings.refresh_queue);
-    let table = Table::new(&system.local.clients, &system.local.settings.table);
-    let scheduler = Scheduler::new(RecordKind::Cluster, table, queue, &system.local.settings);
-    let pass = scheduler.pass(Timestamp::now(), far()).await;
+    let pass = scheduler(&system).pass(Timestamp::now(), far()).await;
     assert_eq!((pass.records, pass.queued, pass.cost.write_units), (1, 1, 1.0), "{pass:?}");
 
     // Claim and release: two more.
@@ -47,10 +55,7 @@ async fn an_unchanged_refresh_costs_three_write_units_one_read_unit_an_item_and_
 
 #[tokio::test]
 async fn a_changed_refresh_adds_the_slot_the_commit_and_one_call_to_the_stream() {
-    let system = System::start_embedded(None).await.unwrap();
-    system.add_cluster("zk", Kind::Zookeeper, 5).unwrap();
-    system.apply_discovery("").await.unwrap();
-    system.discover().await;
+    let system = with_cluster(5).await;
     system.refresh("zk").await;
     system.reports();
     system.fleet.apply(Change::store("zk", "node-2", StoreState::Down)).unwrap();
@@ -67,13 +72,8 @@ async fn a_changed_refresh_adds_the_slot_the_commit_and_one_call_to_the_stream()
 
 #[tokio::test]
 async fn a_scheduler_that_finds_nothing_due_writes_nothing_and_sends_nothing() {
-    let system = System::start_embedded(None).await.unwrap();
-    system.add_cluster("zk", Kind::Zookeeper, 1).unwrap();
-    system.apply_discovery("").await.unwrap();
-    system.discover().await;
-    let queue = Queue::new(&system.local.clients, &system.local.settings.refresh_queue);
-    let table = Table::new(&system.local.clients, &system.local.settings.table);
-    let scheduler = Scheduler::new(RecordKind::Cluster, table, queue.clone(), &system.local.settings);
+    let system = with_cluster(1).await;
+    let scheduler = scheduler(&system);
     let first = scheduler.pass(Timestamp::now(), far()).await;
     let second = scheduler.pass(Timestamp::now(), far()).await;
     assert_eq!(
@@ -81,20 +81,18 @@ async fn a_scheduler_that_finds_nothing_due_writes_nothing_and_sends_nothing() {
         (1, 0, 0.0),
         "queued once until it is done"
     );
+    let queue = Queue::new(&system.local.clients, &system.local.settings.refresh_queue);
     assert_eq!(queue.receive(1).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn a_refused_send_moves_nothing() {
-    let system = System::start_embedded(None).await.unwrap();
-    system.add_cluster("zk", Kind::Zookeeper, 1).unwrap();
-    system.apply_discovery("").await.unwrap();
-    system.discover().await;
+    let system = with_cluster(1).await;
     let record = RecordName::cluster("default", "zk");
     let before = system.head(&record).await.unwrap();
     let queue =
         Queue::new(&system.local.clients, &format!("{}-nowhere", system.local.settings.refresh_queue));
-    let table = Table::new(&system.local.clients, &system.local.settings.table);
+    let table = system.table.clone();
     let scheduler = Scheduler::new(RecordKind::Cluster, table, queue, &system.local.settings);
     let pass = scheduler.pass(Timestamp::now(), far()).await;
     assert_eq!((pass.queued, pass.refused), (0, 1));

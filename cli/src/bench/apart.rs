@@ -1,6 +1,7 @@
 //! A function in a process of its own, so that its memory is its own: `replicante bench apart`, started by the
 //! measurements.
 
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -73,6 +74,16 @@ pub struct PassDone {
     pub seconds: f64,
     /// The most memory that the process had, in MiB.
     pub peak: f64,
+}
+
+/// Settings for invocations of 60 s: the local ones are for shorter ones.
+pub fn times() -> BTreeMap<String, String> {
+    let times = [
+        ("REPLICANTE_LEASE", "90s"),
+        ("REPLICANTE_VISIBILITY_TIMEOUT", "180s"),
+        ("REPLICANTE_DEADLINE_MARGIN", "10s"),
+    ];
+    times.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// Starts a function apart, against these services, and waits for what it says.

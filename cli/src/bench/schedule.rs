@@ -27,14 +27,7 @@ const OUTAGE: Duration = Duration::from_secs(3600);
 /// # Errors
 /// When something can't start, or a pass fails.
 pub async fn measure(clusters: usize) -> Result<Vec<Figure>, CliError> {
-    let overrides = [
-        ("REPLICANTE_LEASE", "90s"),
-        ("REPLICANTE_VISIBILITY_TIMEOUT", "180s"),
-        ("REPLICANTE_DEADLINE_MARGIN", "10s"),
-    ];
-    let overrides: BTreeMap<String, String> =
-        overrides.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let config = LocalConfig { tick: INTERVAL, overrides, ..LocalConfig::default() };
+    let config = LocalConfig { tick: INTERVAL, overrides: apart::times(), ..LocalConfig::default() };
     let local = Local::start(&config).await?;
     let table = Table::new(&local.clients, &local.settings.table);
     out::note(format_args!("creating {clusters} clusters ..."));

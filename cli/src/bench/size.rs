@@ -1,6 +1,5 @@
 //! The measurements of `bench size`: what is large is seen for the first time, on a stream with the limits of AWS.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use replicante_aws::Table;
@@ -55,14 +54,7 @@ async fn first_sight(nodes: usize, shards: usize) -> Result<Rest, CliError> {
     let large =
         Change::AddCluster { cluster: CLUSTER.into(), kind: Kind::Kafka, nodes, shards: Some(shards) };
     fleet.apply(large).map_err(|error| CliError::Failed(error.to_string()))?;
-    let overrides = [
-        ("REPLICANTE_LEASE", "90s"),
-        ("REPLICANTE_VISIBILITY_TIMEOUT", "180s"),
-        ("REPLICANTE_DEADLINE_MARGIN", "10s"),
-    ];
-    let overrides: BTreeMap<String, String> =
-        overrides.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let config = LocalConfig { stream_limits: true, overrides, ..LocalConfig::default() };
+    let config = LocalConfig { stream_limits: true, overrides: apart::times(), ..LocalConfig::default() };
     let local = Local::start(&config).await?;
     let object = format!(
         "apiVersion: replicante.io/v0\nkind: Discovery\nmetadata: {{ name: bench }}\nspec:\n  interval: 1h\n  \
