@@ -2,7 +2,6 @@
 
 use replicante_model::observation::MAX_REASON;
 use replicante_outbound::FetchError;
-use replicante_s3::ObjectError;
 
 /// A fetch that failed: what was tried, on what, what came of it, and the way out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,12 +49,14 @@ pub enum Failure {
     /// Another content type than JSON.
     #[error("content type {} instead of application/json", .0.as_deref().unwrap_or("missing"))]
     ContentType(Option<String>),
-    /// The file can't be read.
-    #[error("the file can't be read: {0}")]
-    File(String),
-    /// The object of S3 can't be read.
-    #[error("{0}")]
-    Object(ObjectError),
+    /// What a source that is not asked over HTTP says: no answer came.
+    #[error("{problem}")]
+    Source {
+        /// Short, stable text, without times and addresses.
+        problem: String,
+        /// What the operator can do about it.
+        way_out: &'static str,
+    },
     /// The answer can't be parsed.
     #[error("malformed {format}: {problem}")]
     Malformed {
@@ -111,13 +112,7 @@ impl Failure {
             Failure::Status(404) => "check the discovery's `url`".into(),
             Failure::Status(405) => "check the discovery's `method`".into(),
             Failure::Status(_) => "look into the source's log".into(),
-            Failure::Object(ObjectError::TooLarge(_)) => raise("bytes"),
-            Failure::Object(ObjectError::Refused(_)) => {
-                "check the discovery's `path`, and that the function's role may read it (SourceBucket of the template)"
-                    .into()
-            }
-            Failure::Object(_) => "check the region, the credentials and the way to S3".into(),
-            Failure::File(_) => "check the discovery's `path`, and that the process may read it".into(),
+            Failure::Source { way_out, .. } => (*way_out).into(),
             Failure::ContentType(_) | Failure::Malformed { .. } | Failure::Shape(_) => {
                 format!("expected {form} as the documentation of sources shows it")
             }

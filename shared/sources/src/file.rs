@@ -5,6 +5,7 @@ use std::path::Path;
 
 use replicante_model::record::SourceAnswer;
 use replicante_objects::{Fields, Limits};
+use replicante_s3::ObjectError;
 use serde::{Deserialize, Serialize};
 
 use crate::answer::{Collector, FORM};
@@ -54,7 +55,7 @@ impl File {
         let object = match self.object() {
             Some((bucket, key)) => {
                 let got = outside.objects.get(bucket, key, self.limits.bytes).await;
-                Some(got.map_err(Failure::Object)?)
+                Some(got.map_err(no_object)?)
             }
             None => None,
         };
@@ -68,17 +69,17 @@ impl File {
             Ok(outcome) => outcome,
             Err(ended) => match ended.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(Failure::File("the process is ending".into())),
+                Err(_) => Err(unreadable("the process is ending")),
             },
         }
     }
 
     fn read_local(&self) -> Result<Vec<u8>, Failure> {
-        let unreadable = |error: std::io::Error| Failure::File(error.kind().to_string());
+        let unreadable = |error: std::io::Error| unreadable(&error.kind().to_string());
         let path = Path::new(&self.path);
         // A pipe or a device would block or never end.
         if !path.metadata().map_err(unreadable)?.is_file() {
-            return Err(Failure::File("it is no regular file".into()));
+            return Err(self::unreadable("it is no regular file"));
         }
         let mut bytes = Vec::new();
         let most = self.limits.bytes;
@@ -107,6 +108,24 @@ impl File {
             Some(_) => Err(Failure::UnexpectedCursor),
         }
     }
+}
+
+fn unreadable(problem: &str) -> Failure {
+    let way_out = "check the discovery's `path`, and that the process may read it";
+    Failure::Source { problem: format!("the file can't be read: {problem}"), way_out }
+}
+
+fn no_object(error: ObjectError) -> Failure {
+    let way_out = match error {
+        ObjectError::TooLarge(_) => "check what the object holds, or raise `limits.bytes`",
+        ObjectError::Refused(_) => {
+            "check the discovery's `path`, and that the function's role may read it (SourceBucket of the template)"
+        }
+        ObjectError::Unreachable(_) | ObjectError::Timeout => {
+            "check the region, the credentials and the way to S3"
+        }
+    };
+    Failure::Source { problem: error.to_string(), way_out }
 }
 
 impl Source for File {

@@ -1,7 +1,7 @@
 use http_body_util::Full;
 use hyper::Response;
 use hyper::body::Bytes;
-use replicante_s3::{ObjectError, Objects};
+use replicante_s3::Objects;
 
 use super::*;
 use crate::test_server::{Server, outside, reply};
@@ -100,7 +100,7 @@ async fn an_object_that_is_no_list_is_too_large_or_may_not_be_read_fails_with_th
         })
         .await;
         let error = object("a.json", &server).await.unwrap_err();
-        assert_eq!(error.failure, Failure::Object(ObjectError::TooLarge(1000)), "{announced}");
+        assert_eq!(error.reason(), "the object is larger than 1000 bytes", "{announced}");
         assert!(error.to_string().ends_with("raise `limits.bytes`"), "{error}");
     }
     let server = Server::start(|_, _| {
@@ -114,4 +114,14 @@ async fn an_object_that_is_no_list_is_too_large_or_may_not_be_read_fails_with_th
         error.to_string().contains("s3://inventory/a.json") && error.to_string().contains("SourceBucket"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn where_no_s3_answers_the_reason_names_no_address() {
+    let mut server = Server::start(|_, _| None).await;
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    server.url = format!("http://{free}/clusters");
+    let error = object("a.json", &server).await.unwrap_err();
+    assert!(error.reason().starts_with("S3 could not be asked: "), "{error}");
+    assert!(!error.reason().contains("127.0.0.1"), "{error}");
 }
