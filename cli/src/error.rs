@@ -98,8 +98,13 @@ mod tests {
     #[test]
     fn every_error_of_a_file_of_objects_is_shown_with_its_line() {
         let text = "apiVersion: replicante.io/v0\nkind: Discovery\nmetadata: { name: fleet }\nspec:\n  intervall: 60s\n  source: { file: { path: x.json } }\n  refresh: { interval: 10 }\n";
-        let errors = replicante_objects::parse("fleet.yaml", text, std::time::Duration::from_secs(60), &[])
-            .unwrap_err();
+        let errors = replicante_objects::parse(
+            "fleet.yaml",
+            text,
+            std::time::Duration::from_secs(60),
+            &replicante_sources::kinds(),
+        )
+        .unwrap_err();
         insta::assert_snapshot!(CliError::Objects(errors), @"
         fleet.yaml:5: unknown field `spec.intervall`; did you mean `interval`?
         fleet.yaml:7: `spec.refresh.interval` is `10`; expected a whole number and a unit (ms, s, m, h, d), like 30s or 1h30m
