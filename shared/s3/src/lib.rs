@@ -86,10 +86,6 @@ async fn build(endpoint: Option<&str>) -> Client {
 
 async fn read(client: &Client, bucket: &str, key: &str, most: u64) -> Result<Vec<u8>, ObjectError> {
     let got = client.get_object().bucket(bucket).key(key).send().await.map_err(|error| refusal(&error))?;
-    let announced = got.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or(0);
-    if announced > most {
-        return Err(ObjectError::TooLarge(most));
-    }
     let mut stream = got.body;
     let mut bytes = Vec::new();
     while let Some(part) = stream.next().await {
