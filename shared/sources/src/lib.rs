@@ -16,7 +16,7 @@
 //!
 //! # Adding a source
 //!
-//! Its module here, its line in [`SOURCES`], its documentation: `docs/extending.md` walks through one.
+//! Its module here, its line in the table `SOURCES`, its documentation: `docs/extending.md` walks through one.
 
 mod address;
 mod answer;
