@@ -23,7 +23,7 @@ impl Errors {
     }
 }
 
-/// The fields of one mapping. Whatever is not asked for until [`Fields::finish`] is an unknown field.
+/// The fields of one mapping. Whatever is not asked for until `finish` is an unknown field.
 ///
 /// Each reader returns `None` both for a field that is absent and for one that is wrong: the latter is in the
 /// errors, so that no default can stand in for it.
