@@ -12,7 +12,10 @@ const KINDS: [Kind; 2] = [Kind::Zookeeper, Kind::Mongodb];
 
 /// A system with one cluster of three whose agents have actions; these are on `node-1` at the first contact.
 async fn system(kind: Kind, actions: &[(&str, &str)]) -> System {
-    let system = System::start().await.unwrap();
+    with_actions(System::start().await.unwrap(), kind, actions).await
+}
+
+async fn with_actions(system: System, kind: Kind, actions: &[(&str, &str)]) -> System {
     system.add_cluster("c", kind, 3).unwrap();
     for node in ["node-1", "node-2", "node-3"] {
         system.fleet.apply(Change::actions("c", node, ActionsMode::Listed)).unwrap();
@@ -183,7 +186,9 @@ async fn of_more_than_256_actions_the_known_ones_are_told_and_none_is_told_twice
 #[tokio::test]
 async fn a_steady_node_with_actions_costs_two_requests_more_and_no_more_write_units() {
     for kind in KINDS {
-        let system = system(kind, &[("a", "DONE"), ("b", "RUNNING")]).await;
+        // Other emulators count capacity in their own way.
+        let embedded = System::start_embedded(None).await.unwrap();
+        let system = with_actions(embedded, kind, &[("a", "DONE"), ("b", "RUNNING")]).await;
         let asked = |system: &System| {
             let requests = system.fleet.requests();
             [Endpoint::ActionsQueue, Endpoint::ActionsFinished, Endpoint::ActionInfo]
