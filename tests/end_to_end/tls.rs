@@ -70,7 +70,7 @@ async fn a_fleet_behind_mutual_tls_is_polled_over_one_connection_a_node_and_http
     let mut servers = Vec::new();
     for (protocols, _) in offered {
         let terms = Terms { wants_client: true, protocols, ..Terms::default() };
-        servers.push(TlsServer::start(terms, answer).await);
+        servers.push(TlsServer::start(terms, answer));
     }
     let tls = tls(Some("client.pem"));
     let source = format!("http: {{ url: \"{}\", method: GET, {tls} }}", servers[0].url("/clusters"));
@@ -86,7 +86,7 @@ async fn a_fleet_behind_mutual_tls_is_polled_over_one_connection_a_node_and_http
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn whatever_is_wrong_with_a_certificate_has_one_reason_for_sources_and_agents() {
     let of_client = |file: &str, problem: &str| format!("client_certificate: file:{} {problem}", pki(file));
     let mismatch = of_client("client-mismatch.pem", "holds a private key that is not its certificate's");
@@ -108,7 +108,7 @@ async fn whatever_is_wrong_with_a_certificate_has_one_reason_for_sources_and_age
     let system = System::start().await.unwrap();
     for (n, (certificate, client, expected)) in cases.iter().enumerate() {
         let terms = Terms { certificate, wants_client: true, ..Terms::default() };
-        let server = TlsServer::start(terms, answer).await;
+        let server = TlsServer::start(terms, answer);
         let tls = tls(*client);
         let source = format!("http: {{ url: \"{}\", method: GET, {tls} }}", server.url("/clusters"));
         for _ in 0..2 {

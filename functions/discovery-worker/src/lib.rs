@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use replicante_aws::{
-    AwsError, DiscoveryItem, ItemWrite, MAX_DISCOVERED, Object as StoredObject, ObjectKind, Table,
+    AwsError, Clients, DiscoveryItem, ItemWrite, MAX_DISCOVERED, Object as StoredObject, ObjectKind, Table,
     encode_cluster,
 };
 use replicante_model::discovery::{ClusterSettings, DiscoveryState, Run, answered, contested, failed, item};
@@ -44,9 +44,9 @@ pub struct Discover {
 impl Job for Discover {
     type State = DiscoveryState;
 
-    fn new(settings: &Settings) -> Self {
+    fn new(clients: &Clients, settings: &Settings) -> Self {
         let outbound = Arc::new(Outbound::new(settings.addresses.clone()));
-        Discover { outside: Outside { outbound, objects: Objects::from_env() } }
+        Discover { outside: Outside { outbound, objects: Objects::of(clients.account()) } }
     }
 
     async fn work(

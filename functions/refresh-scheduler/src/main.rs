@@ -5,7 +5,7 @@ use replicante_aws::Clients;
 use replicante_refresh_scheduler::refresh_scheduler;
 use replicante_settings::Settings;
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
     let settings = Settings::from_env()?;

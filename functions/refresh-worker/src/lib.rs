@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use replicante_agents::{Agents, ClusterLimits, Target};
-use replicante_aws::AwsError;
+use replicante_aws::{AwsError, Clients};
 use replicante_model::refresh::{Rules, refresh};
 use replicante_model::summary::Summary;
 use replicante_model::view::{ClusterState, NodeStatus};
@@ -27,7 +27,7 @@ pub struct Refresh {
 impl Job for Refresh {
     type State = ClusterState;
 
-    fn new(settings: &Settings) -> Self {
+    fn new(_clients: &Clients, settings: &Settings) -> Self {
         let outbound = Arc::new(Outbound::new(settings.addresses.clone()));
         Refresh {
             agents: Agents::new(outbound, settings.polls_per_function),

@@ -1,11 +1,14 @@
 //! Clients: built once, handed over.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AwsError;
@@ -24,27 +27,52 @@ pub struct Endpoints {
     pub kinesis: String,
 }
 
+/// Whose objects of S3 are read: region, credentials, endpoint. Found out when the first object is asked for.
+#[derive(Clone)]
+pub struct Account(Arc<dyn Fn() -> BoxFuture<'static, SdkConfig> + Send + Sync>);
+
+impl Account {
+    /// What to build a client from.
+    pub async fn config(&self) -> SdkConfig {
+        (self.0)().await
+    }
+
+    /// The account of these settings.
+    pub fn given(config: SdkConfig) -> Self {
+        Account(Arc::new(move || std::future::ready(config.clone()).boxed()))
+    }
+
+    /// The account of whoever sits at a terminal, by the SDK's default chain.
+    pub fn of_terminal() -> Self {
+        Account(Arc::new(|| default_chain().boxed()))
+    }
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Account")
+    }
+}
+
 /// The clients of the services.
 #[derive(Clone, Debug)]
 pub struct Clients {
     pub(crate) dynamodb: aws_sdk_dynamodb::Client,
     pub(crate) sqs: aws_sdk_sqs::Client,
     pub(crate) kinesis: aws_sdk_kinesis::Client,
+    account: Account,
 }
 
 impl Clients {
     /// Clients of whoever sits at a terminal: region, credentials and `AWS_ENDPOINT_URL_*` from the environment or a
     /// profile, by the SDK's default chain.
     pub async fn from_env() -> Self {
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .retry_config(RetryConfig::standard().with_max_attempts(4))
-            .timeout_config(timeouts())
-            .load()
-            .await;
+        let config = default_chain().await;
         Clients {
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
             sqs: aws_sdk_sqs::Client::new(&config),
             kinesis: aws_sdk_kinesis::Client::new(&config),
+            account: Account::given(config),
         }
     }
 
@@ -66,26 +94,35 @@ impl Clients {
         let endpoint = |service: &str| {
             variable(&format!("AWS_ENDPOINT_URL_{service}")).or_else(|| variable("AWS_ENDPOINT_URL"))
         };
-        Ok(Self::on(&config, endpoint))
+        let mut objects = config.to_builder();
+        objects.set_endpoint_url(endpoint("S3"));
+        Ok(Self::on(&config, endpoint, Account::given(objects.build())))
     }
 
-    /// Clients of local services, which take any credentials. The environment is not looked at.
+    /// Clients of local services, which take any credentials. The environment is not looked at but for S3, which is
+    /// none of these services: whoever runs them has their objects read as the SDK's default chain says.
     pub fn local(endpoints: &Endpoints) -> Self {
         let credentials = Credentials::new("local", "local", None, None, "local");
         let config = config(credentials, Region::from_static("us-east-1"), 3);
         let Endpoints { dynamodb, sqs, kinesis } = endpoints;
-        Self::on(&config, |service| {
+        let endpoint = |service: &str| {
             let endpoint = match service {
                 "DYNAMODB" => dynamodb,
                 "SQS" => sqs,
                 _ => kinesis,
             };
             Some(endpoint.clone())
-        })
+        };
+        Self::on(&config, endpoint, Account::of_terminal())
+    }
+
+    /// Whose objects of S3 are read.
+    pub fn account(&self) -> &Account {
+        &self.account
     }
 
     /// Clients at these endpoints, each of AWS's own where there is none.
-    fn on(config: &SdkConfig, endpoint: impl Fn(&str) -> Option<String>) -> Self {
+    fn on(config: &SdkConfig, endpoint: impl Fn(&str) -> Option<String>, account: Account) -> Self {
         let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(config);
         dynamodb.set_endpoint_url(endpoint("DYNAMODB"));
         let mut sqs = aws_sdk_sqs::config::Builder::from(config);
@@ -96,8 +133,18 @@ impl Clients {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
             sqs: aws_sdk_sqs::Client::from_conf(sqs.build()),
             kinesis: aws_sdk_kinesis::Client::from_conf(kinesis.build()),
+            account,
         }
     }
+}
+
+/// Region, credentials and `AWS_ENDPOINT_URL_*` from the environment, a profile, or wherever else the SDK looks.
+async fn default_chain() -> SdkConfig {
+    aws_config::defaults(BehaviorVersion::latest())
+        .retry_config(RetryConfig::standard().with_max_attempts(4))
+        .timeout_config(timeouts())
+        .load()
+        .await
 }
 
 fn config(credentials: Credentials, region: Region, attempts: u32) -> SdkConfig {
@@ -129,6 +176,7 @@ mod tests {
             ("AWS_ACCESS_KEY_ID", "id"),
             ("AWS_SECRET_ACCESS_KEY", "secret"),
             ("AWS_REGION", "eu-central-1"),
+            ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9"),
         ];
         let clients = |left_out: &str| {
             Clients::of_function(|name| {
@@ -138,7 +186,10 @@ mod tests {
         };
         let region = clients("").unwrap().dynamodb.config().region().map(ToString::to_string);
         assert_eq!(region.as_deref(), Some("eu-central-1"));
-        for (name, _) in set {
+        let objects = || clients("").unwrap().account().config().now_or_never().unwrap();
+        assert_eq!(objects().region().map(ToString::to_string).as_deref(), Some("eu-central-1"));
+        assert_eq!(objects().endpoint_url(), Some("http://127.0.0.1:9"));
+        for (name, _) in &set[..3] {
             let error = clients(name).unwrap_err().to_string();
             assert!(error.contains(name.trim_start_matches("AWS_").split('_').next().unwrap()), "{error}");
             assert!(error.ends_with("is not set"), "{error}");

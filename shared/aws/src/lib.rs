@@ -21,7 +21,7 @@ mod table;
 
 pub use apply::ObjectWrite;
 pub use body::LoadError;
-pub use clients::{Clients, Endpoints};
+pub use clients::{Account, Clients, Endpoints};
 pub use error::{AwsError, FenceError};
 pub use guarded::ClaimError;
 pub use head_item::head_size;

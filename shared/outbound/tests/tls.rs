@@ -11,8 +11,8 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 /// How often each failure is asked for: which end is the first to see it is a race.
 const TIMES: usize = 20;
 
-async fn start(terms: Terms) -> TlsServer {
-    TlsServer::start(terms, |_| (200, "{}".into())).await
+fn start(terms: Terms) -> TlsServer {
+    TlsServer::start(terms, |_| (200, "{}".into()))
 }
 
 fn local() -> Outbound {
@@ -39,7 +39,7 @@ async fn reason(server: &TlsServer, tls: &TlsSettings) -> String {
 
 #[tokio::test]
 async fn a_ca_bundle_and_a_client_certificate_open_an_agents_door_over_http_2() {
-    let server = start(Terms { wants_client: true, ..Terms::default() }).await;
+    let server = start(Terms { wants_client: true, ..Terms::default() });
     let outbound = local();
     let tls = with("ca.pem", Some("client.pem"));
     for host in [server.url("/"), format!("https://localhost:{}/", server.address.port())] {
@@ -63,7 +63,7 @@ async fn http_2_is_spoken_where_it_is_offered_and_http_1_elsewhere() {
         (&["http/1.1"], Version::HTTP_11),
         (&[], Version::HTTP_11),
     ] {
-        let server = start(Terms { protocols, ..Terms::default() }).await;
+        let server = start(Terms { protocols, ..Terms::default() });
         let outbound = local();
         for _ in 0..3 {
             outbound.fetch(&Request { tls: &tls, ..Request::get(&server.url("/")) }).await.unwrap();
@@ -90,7 +90,7 @@ async fn a_ca_bundle_replaces_the_systems_authorities() {
         assert!(nested.status.success() && told.contains("1 passed"), "{told}");
         return;
     }
-    let server = start(Terms::default()).await;
+    let server = start(Terms::default());
     assert_eq!(local().fetch(&Request::get(&server.url("/"))).await.unwrap().status, 200);
     assert_eq!(
         reason(&server, &with("other-ca.pem", None)).await,
@@ -110,14 +110,14 @@ async fn a_server_that_is_not_to_be_trusted_is_refused_with_the_reason() {
         ("elsewhere.pem", "TLS: certificate for another name"),
         ("client.pem", "TLS: invalid certificate"),
     ] {
-        let server = start(Terms { certificate, ..Terms::default() }).await;
+        let server = start(Terms { certificate, ..Terms::default() });
         assert_eq!(reason(&server, &with("ca.pem", None)).await, expected, "{certificate}");
         let seen = server.take_seen();
         assert!(seen.requests.is_empty(), "{certificate}");
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test]
 async fn a_client_certificate_that_the_server_does_not_take_is_named() {
     for (client, expected) in [
         (None, "TLS: client certificate missing"),
@@ -129,7 +129,7 @@ async fn a_client_certificate_that_the_server_does_not_take_is_named() {
         for (version, protocols) in
             [(&TLS13, &["h2"] as &[_]), (&TLS13, &["http/1.1"]), (&TLS12, &["h2"]), (&TLS12, &["http/1.1"])]
         {
-            let server = start(Terms { wants_client: true, protocols, version, ..Terms::default() }).await;
+            let server = start(Terms { wants_client: true, protocols, version, ..Terms::default() });
             let reason = reason(&server, &with("ca.pem", client)).await;
             assert_eq!(reason, expected, "{client:?} {version:?} {protocols:?}");
             assert!(server.take_seen().requests.is_empty());
@@ -139,7 +139,7 @@ async fn a_client_certificate_that_the_server_does_not_take_is_named() {
 
 #[tokio::test]
 async fn a_client_certificate_with_the_key_of_another_is_refused_before_anything_is_sent() {
-    let server = start(Terms { wants_client: true, ..Terms::default() }).await;
+    let server = start(Terms { wants_client: true, ..Terms::default() });
     let expected = format!(
         "client_certificate: file:{} holds a private key that is not its certificate's",
         pki("client-mismatch.pem")
@@ -150,7 +150,7 @@ async fn a_client_certificate_with_the_key_of_another_is_refused_before_anything
 
 #[tokio::test]
 async fn a_client_certificate_that_nobody_asks_for_does_no_harm() {
-    let server = start(Terms::default()).await;
+    let server = start(Terms::default());
     let tls = with("ca.pem", Some("client-expired.pem"));
     assert_eq!(
         local().fetch(&Request { tls: &tls, ..Request::get(&server.url("/")) }).await.unwrap().status,

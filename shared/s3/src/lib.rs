@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::Credentials;
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use replicante_aws::Account;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
@@ -39,19 +40,25 @@ pub enum ObjectError {
 /// The objects of S3. The client is built when the first is asked for: most deployments ask for none.
 #[derive(Debug)]
 pub struct Objects {
-    endpoint: Option<String>,
+    account: Account,
     client: OnceCell<Client>,
 }
 
 impl Objects {
-    /// As the environment says: region, credentials, `AWS_ENDPOINT_URL_S3`. It is read at the first object.
-    pub fn from_env() -> Self {
-        Objects { endpoint: None, client: OnceCell::new() }
+    /// The objects that this account may read.
+    pub fn of(account: &Account) -> Self {
+        Objects { account: account.clone(), client: OnceCell::new() }
     }
 
-    /// A service that is not AWS's own and takes any credentials. The environment is not looked at.
+    /// The objects of a service that is not AWS's own and takes any credentials.
     pub fn at(endpoint: &str) -> Self {
-        Objects { endpoint: Some(endpoint.into()), client: OnceCell::new() }
+        let credentials = Credentials::new("local", "local", None, None, "local");
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .endpoint_url(endpoint);
+        Self::of(&Account::given(config.build()))
     }
 
     /// Reads a whole object of at most `most` bytes.
@@ -64,24 +71,21 @@ impl Objects {
     }
 
     async fn client(&self) -> &Client {
-        self.client.get_or_init(|| build(self.endpoint.as_deref())).await
+        self.client.get_or_init(|| async { build(&self.account.config().await) }).await
     }
 }
 
-async fn build(endpoint: Option<&str>) -> Client {
+fn build(config: &SdkConfig) -> Client {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(3))
         .read_timeout(Duration::from_secs(10))
         .build();
-    let loader = aws_config::defaults(BehaviorVersion::latest())
+    let builder = aws_sdk_s3::config::Builder::from(config)
         .retry_config(RetryConfig::standard().with_max_attempts(3))
-        .timeout_config(timeouts);
-    let Some(endpoint) = endpoint else { return Client::new(&loader.load().await) };
-    let credentials = Credentials::new("local", "local", None, None, "local");
-    let loader = loader.region(Region::from_static("us-east-1")).credentials_provider(credentials);
-    let config = loader.endpoint_url(endpoint).load().await;
-    // A service at one address has no host a bucket.
-    Client::from_conf(aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build())
+        .timeout_config(timeouts)
+        // A service at one address has no host a bucket.
+        .force_path_style(config.endpoint_url().is_some());
+    Client::from_conf(builder.build())
 }
 
 async fn read(client: &Client, bucket: &str, key: &str, most: u64) -> Result<Vec<u8>, ObjectError> {

@@ -24,7 +24,7 @@ impl<J: Job> Function<J> {
         let stream = Stream::new(clients, &settings.stream);
         Function {
             worker: Worker::new(table, stream, settings),
-            job: J::new(settings),
+            job: J::new(clients, settings),
             concurrency: settings.concurrency,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use replicante_aws::{AwsError, Table};
+use replicante_aws::{AwsError, Clients, Table};
 use replicante_model::Timestamp;
 use replicante_model::event::{Sealed, Sealer};
 use replicante_model::summary::Summary;
@@ -103,7 +103,7 @@ pub trait Job: Sized + Send + Sync + 'static {
     type State: Default + Clone + Serialize + DeserializeOwned + Send + Sync;
 
     /// Prepares what all tasks of the kind share.
-    fn new(settings: &Settings) -> Self;
+    fn new(clients: &Clients, settings: &Settings) -> Self;
 
     /// Fetches the source or polls the agents, and decides the new state and its events.
     ///

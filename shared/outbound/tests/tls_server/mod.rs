@@ -13,6 +13,7 @@ use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -85,21 +86,32 @@ pub struct Seen {
 pub struct TlsServer {
     pub address: SocketAddr,
     seen: Arc<Mutex<Seen>>,
+    _running: oneshot::Sender<()>,
 }
 
 impl TlsServer {
-    /// Answers each request with what `answer` says to its path: a status and JSON.
-    pub async fn start(terms: Terms, answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    /// Answers each request with what `answer` says to its path: a status and JSON. On a thread of its own, as a server
+    /// elsewhere would: which end sees first that a connection ends is a race.
+    pub fn start(terms: Terms, answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (acceptor, answer, all) = (terms.acceptor(), Arc::new(answer), Arc::clone(&seen));
-        tokio::spawn(async move {
+        let (running, stopped) = oneshot::channel::<()>();
+        let serving = async move {
+            let listener = TcpListener::from_std(listener).unwrap();
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(serve(acceptor.clone(), stream, Arc::clone(&all), Arc::clone(&answer)));
             }
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        std::thread::spawn(move || {
+            runtime.block_on(async {
+                tokio::select! { () = serving => {}, _ = stopped => {} }
+            });
         });
-        TlsServer { address, seen }
+        TlsServer { address, seen, _running: running }
     }
 
     pub fn url(&self, path: &str) -> String {
