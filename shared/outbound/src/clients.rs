@@ -12,9 +12,10 @@ use rustls::ClientConfig;
 use crate::error::FetchError;
 use crate::resolve::{Lookups, Resolver};
 
-/// How long a connection is kept without a request: for the next request to the same node within its poll. Refreshes
-/// are much further apart, so that longer would only pile up open sockets; a function has 1,024 descriptors.
-const POOL_IDLE: Duration = Duration::from_secs(1);
+/// How long a connection is kept without a request: for the next request to the same node within its poll, which follows
+/// at once. Refreshes are much further apart, so that longer would only pile up open sockets, with their buffers; a
+/// function has 1,024 descriptors.
+const POOL_IDLE: Duration = Duration::from_millis(250);
 /// How long TLS material counts as read: a rotated certificate is picked up, and one that is gone refused, within
 /// this time.
 const MATERIAL_AGE: Duration = Duration::from_secs(300);

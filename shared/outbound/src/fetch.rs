@@ -82,7 +82,7 @@ impl Fetched {
     }
 }
 
-/// The client. Made once a process and shared; it keeps connections open for a second.
+/// The client. Made once a process and shared; it keeps idle connections for the next request of the same poll.
 pub struct Outbound {
     policy: Arc<AddressPolicy>,
     clients: Clients,
