@@ -1,6 +1,7 @@
 //! The harness of the end-to-end tests: a fleet, the services and the functions, driven step by step.
 
 mod endpoints;
+pub mod faults;
 mod history;
 mod system;
 

@@ -261,7 +261,7 @@ impl System {
     }
 
     /// An SQS event as Lambda hands it over.
-    fn event(&self, tasks: &[Task]) -> LambdaEvent<SqsEvent> {
+    pub fn event(&self, tasks: &[Task]) -> LambdaEvent<SqsEvent> {
         event(tasks, self.time_left)
     }
 

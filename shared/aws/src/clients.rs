@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AwsError;
+use crate::transport::Transport;
 
 /// Where the services listen, when they are not AWS's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,8 +103,15 @@ impl Clients {
     /// Clients of local services, which take any credentials. The environment is not looked at but for S3, which is
     /// none of these services: whoever runs them has their objects read as the SDK's default chain says.
     pub fn local(endpoints: &Endpoints) -> Self {
-        let credentials = Credentials::new("local", "local", None, None, "local");
-        let config = config(credentials, Region::from_static("us-east-1"), 3);
+        Self::at(endpoints, &local_config())
+    }
+
+    /// Clients of local services whose calls are carried by `transport`.
+    pub fn through(endpoints: &Endpoints, transport: Arc<dyn Transport>) -> Self {
+        Self::at(endpoints, &crate::transport::through(&local_config(), transport))
+    }
+
+    fn at(endpoints: &Endpoints, config: &SdkConfig) -> Self {
         let Endpoints { dynamodb, sqs, kinesis } = endpoints;
         let endpoint = |service: &str| {
             let endpoint = match service {
@@ -113,7 +121,7 @@ impl Clients {
             };
             Some(endpoint.clone())
         };
-        Self::on(&config, endpoint, Account::of_terminal())
+        Self::on(config, endpoint, Account::of_terminal())
     }
 
     /// Whose objects of S3 are read.
@@ -145,6 +153,11 @@ async fn default_chain() -> SdkConfig {
         .timeout_config(timeouts())
         .load()
         .await
+}
+
+fn local_config() -> SdkConfig {
+    let credentials = Credentials::new("local", "local", None, None, "local");
+    config(credentials, Region::from_static("us-east-1"), 3)
 }
 
 fn config(credentials: Credentials, region: Region, attempts: u32) -> SdkConfig {

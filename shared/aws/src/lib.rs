@@ -18,6 +18,7 @@ mod queue;
 mod setup;
 mod stream;
 mod table;
+mod transport;
 
 pub use apply::ObjectWrite;
 pub use body::LoadError;
@@ -31,3 +32,4 @@ pub use meter::{Cost, Meter};
 pub use queue::{Message, Queue, Sent};
 pub use stream::{Record, ShardReader, Start, Stream};
 pub use table::Table;
+pub use transport::{Broken, Transport};
