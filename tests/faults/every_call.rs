@@ -47,7 +47,10 @@ async fn every_call(fault: Fault) {
         }
     }
     let points: usize = struck.values().sum();
-    println!("{fault:?}: {points} fault points of up to {} calls an act, {changes} events: {struck:?}", clean.most_calls);
+    println!(
+        "{fault:?}: {points} fault points of up to {} calls an act, {changes} events: {struck:?}",
+        clean.most_calls
+    );
     let expected: &[&str] = match fault {
         Fault::InPart | Fault::OutOfOrder => &["PutRecords"],
         _ => &["GetItem", "PutItem", "PutRecords", "UpdateItem"],

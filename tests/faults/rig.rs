@@ -40,7 +40,8 @@ impl Rig {
         let mut system = System::start_embedded(None).await.unwrap();
         system.time_left = Duration::from_secs(30);
         system.apply_discovery("").await.unwrap();
-        let endpoint = |service: &str| system.local.environment[&format!("AWS_ENDPOINT_URL_{service}")].clone();
+        let endpoint =
+            |service: &str| system.local.environment[&format!("AWS_ENDPOINT_URL_{service}")].clone();
         let endpoints =
             Endpoints { dynamodb: endpoint("DYNAMODB"), sqs: endpoint("SQS"), kinesis: endpoint("KINESIS") };
         let faults = Faults::default();

@@ -23,7 +23,10 @@ pub trait Transport: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Broken`], after which the SDK tries again as it would for a connection that broke.
-    fn carry(&self, request: http::Request<Bytes>) -> BoxFuture<'static, Result<http::Response<Bytes>, Broken>>;
+    fn carry(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> BoxFuture<'static, Result<http::Response<Bytes>, Broken>>;
 }
 
 /// Why a call has no answer.

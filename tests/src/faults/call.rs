@@ -2,20 +2,11 @@
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
+use replicante_aws::Broken;
 use serde_json::{Value, json};
 
+use super::Fault;
 use crate::system::Failure;
-
-/// The services whose calls are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Service {
-    /// DynamoDB.
-    Table,
-    /// SQS.
-    Queue,
-    /// Kinesis.
-    Stream,
-}
 
 /// One attempt of one call.
 #[derive(Clone, Debug)]
@@ -24,7 +15,6 @@ pub(super) struct Call {
     pub operation: String,
     /// The same for all attempts of one call.
     pub id: String,
-    service: Service,
     request: Request<Bytes>,
 }
 
@@ -36,17 +26,38 @@ impl Call {
         };
         // `DynamoDB_20120810.UpdateItem`, `AmazonSQS.SendMessageBatch`, `Kinesis_20131202.PutRecords`.
         let target = text("x-amz-target");
-        let (service, operation) = target.split_once('.').unwrap_or_default();
-        let service = match service {
-            "AmazonSQS" => Service::Queue,
-            "Kinesis_20131202" => Service::Stream,
-            _ => Service::Table,
+        let operation = target.split_once('.').unwrap_or_default().1.to_owned();
+        Call { operation, id: text("amz-sdk-invocation-id"), request }
+    }
+
+    /// Carries it out under a fault. `None`: its worker dies here.
+    pub async fn carry(
+        &self,
+        client: &reqwest::Client,
+        fault: Option<Fault>,
+    ) -> Option<Result<Response<Bytes>, Broken>> {
+        let answer = match fault {
+            None => self.forward(client).await,
+            Some(Fault::Unsent | Fault::UnsentForGood) => return Some(Err(Broken::Unsent)),
+            Some(Fault::Unanswered | Fault::UnansweredForGood) => {
+                let answered = self.forward(client).await;
+                return Some(Err(answered.map_or(Broken::Unsent, |_| Broken::Unanswered)));
+            }
+            Some(Fault::CrashBefore) => return None,
+            Some(Fault::CrashAfter) => {
+                // What comes of it, the worker does not live to see.
+                let _ = self.forward(client).await;
+                return None;
+            }
+            Some(Fault::Throttled) => self.throttled(),
+            Some(Fault::InPart) => self.forward_in_part(client).await,
+            Some(Fault::OutOfOrder) => self.forward_reversed(client).await,
         };
-        Call { operation: operation.to_owned(), id: text("amz-sdk-invocation-id"), service, request }
+        Some(answer.map_err(|_| Broken::Unsent))
     }
 
     /// Sends it, and reads its answer.
-    pub async fn forward(&self, client: &reqwest::Client) -> Result<Response<Bytes>, Failure> {
+    async fn forward(&self, client: &reqwest::Client) -> Result<Response<Bytes>, Failure> {
         let (parts, body) = self.request.clone().into_parts();
         let request = client.request(parts.method, parts.uri.to_string()).headers(parts.headers).body(body);
         let answer = request.send().await?;
@@ -60,11 +71,9 @@ impl Call {
     }
 
     /// The answer of a service of which too much was asked.
-    pub fn throttled(&self) -> Result<Response<Bytes>, Failure> {
-        let code = match self.service {
-            Service::Queue => "RequestThrottled",
-            Service::Table | Service::Stream => "ProvisionedThroughputExceededException",
-        };
+    fn throttled(&self) -> Result<Response<Bytes>, Failure> {
+        let queue = self.operation.contains("Message");
+        let code = if queue { "RequestThrottled" } else { "ProvisionedThroughputExceededException" };
         let body = json!({ "__type": code, "message": "a fault of the tests" }).to_string();
         let response = Response::builder()
             .status(StatusCode::BAD_REQUEST)
@@ -90,7 +99,7 @@ impl Call {
     }
 
     /// Sends a batch without every second entry, from the first on, which the answer calls refused.
-    pub async fn forward_in_part(&self, client: &reqwest::Client) -> Result<Response<Bytes>, Failure> {
+    async fn forward_in_part(&self, client: &reqwest::Client) -> Result<Response<Bytes>, Failure> {
         let Some((entries, results)) = self.entries() else { return self.forward(client).await };
         let mut refused = Vec::new();
         let fewer = self.with_body(|body| {
@@ -128,7 +137,7 @@ impl Call {
     }
 
     /// Sends a batch with its entries in the opposite order, and gives the answer in the order of the request.
-    pub async fn forward_reversed(&self, client: &reqwest::Client) -> Result<Response<Bytes>, Failure> {
+    async fn forward_reversed(&self, client: &reqwest::Client) -> Result<Response<Bytes>, Failure> {
         let Some((entries, results)) = self.entries() else { return self.forward(client).await };
         let reversed = self.with_body(|body| reverse(&mut body[entries]))?;
         with_json(reversed.forward(client).await?, |body| reverse(&mut body[results]))
@@ -150,10 +159,7 @@ fn reverse(list: &mut Value) {
     }
 }
 
-fn with_json(
-    answer: Response<Bytes>,
-    change: impl FnOnce(&mut Value),
-) -> Result<Response<Bytes>, Failure> {
+fn with_json(answer: Response<Bytes>, change: impl FnOnce(&mut Value)) -> Result<Response<Bytes>, Failure> {
     if !answer.status().is_success() {
         return Ok(answer);
     }
@@ -164,4 +170,10 @@ fn with_json(
     // A checksum of the body as it was.
     parts.headers.remove("x-amz-crc32");
     Ok(Response::from_parts(parts, body.to_string().into()))
+}
+
+/// A client for local services: without TLS, whose authorities take long to load.
+pub(super) fn client() -> reqwest::Client {
+    let plain = reqwest::Client::builder().tls_certs_only([]).no_proxy();
+    plain.build().unwrap_or_default()
 }

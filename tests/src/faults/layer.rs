@@ -10,7 +10,7 @@ use replicante_aws::{Broken, Transport};
 use tokio::sync::Notify;
 
 use super::Fault;
-use super::call::Call;
+use super::call::{Call, client};
 
 /// Which call is faulted, and how. Clones are handles of the same.
 #[derive(Clone, Debug, Default)]
@@ -108,7 +108,7 @@ pub struct Layer {
 impl Layer {
     /// A layer for these faults.
     pub fn new(faults: &Faults) -> Arc<Self> {
-        Arc::new(Layer { faults: faults.clone(), client: reqwest::Client::new() })
+        Arc::new(Layer { faults: faults.clone(), client: client() })
     }
 }
 
@@ -117,28 +117,14 @@ impl Transport for Layer {
         let layer = self.clone();
         async move {
             let call = Call::read(request);
-            let client = &layer.client;
-            let answer = match layer.faults.judge(&call) {
-                None => call.forward(client).await,
-                Some(Fault::Unsent | Fault::UnsentForGood) => return Err(Broken::Unsent),
-                Some(Fault::Unanswered | Fault::UnansweredForGood) => {
-                    let answered = call.forward(client).await;
-                    return Err(answered.map_or(Broken::Unsent, |_| Broken::Unanswered));
-                }
-                Some(Fault::CrashBefore) => {
+            let fault = layer.faults.judge(&call);
+            match call.carry(&layer.client, fault).await {
+                Some(answer) => answer,
+                None => {
                     layer.faults.crash();
                     std::future::pending().await
                 }
-                Some(Fault::CrashAfter) => {
-                    let _ = call.forward(client).await;
-                    layer.faults.crash();
-                    std::future::pending().await
-                }
-                Some(Fault::Throttled) => call.throttled(),
-                Some(Fault::InPart) => call.forward_in_part(client).await,
-                Some(Fault::OutOfOrder) => call.forward_reversed(client).await,
-            };
-            answer.map_err(|_| Broken::Unsent)
+            }
         }
         .boxed()
     }

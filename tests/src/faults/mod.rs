@@ -2,9 +2,10 @@
 
 mod call;
 mod layer;
+mod turnstile;
 
-pub use call::Service;
 pub use layer::{Faults, Layer};
+pub use turnstile::{Gate, InTheAir, Turnstile, Waiting};
 
 /// What is done to one call. An attempt is one of the SDK, which tries a call up to three times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
