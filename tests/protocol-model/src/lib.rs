@@ -1,0 +1,4 @@
+//! The protocol, model-checked.
+
+pub mod record;
+pub mod rule;

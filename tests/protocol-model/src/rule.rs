@@ -1,0 +1,44 @@
+//! The rules of the protocol, each of which can be left out.
+
+/// A rule of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rule {
+    /// A claim adds one to the fence.
+    ClaimRaisesFence,
+    /// A holder id is fresh for each claim.
+    FreshHolder,
+    /// A claim that is refused by its own holder id is held.
+    OwnClaimIsKnown,
+    /// The fence of each chunk is checked on load.
+    ChunkCheck,
+    /// What is owed is delivered before anything new.
+    OwedFirst,
+    /// The events of a commit are stored as what will be published, never derived again.
+    StoredEvents,
+    /// The slot that is written is the one that the head does not name.
+    OtherSlot,
+    /// A chunk is written on condition that it carries no higher fence.
+    FenceInChunks,
+    /// A commit is on condition that the fence is ours.
+    FenceInCommit,
+    /// A commit sets absolute values.
+    AbsoluteValues,
+    /// A commit that has events sets `owed`, in the same write.
+    OwedInCommit,
+    /// A commit that is refused is dropped: nothing of it is published.
+    RefusedIsDropped,
+    /// An event is published after its commit.
+    CommitFirst,
+    /// A claim commits at most once.
+    OneCommit,
+    /// An event is accepted when it has no error and stands above the one before it.
+    AcceptedInOrder,
+    /// From the first event that is not accepted, it and all that follow are sent again.
+    ResendAll,
+    /// `owed` is cleared only when all events are accepted.
+    OwedUntilAllIsAccepted,
+    /// `owed` is cleared only after the reply to the commit.
+    OwedUntilTheReply,
+    /// A release is on condition that the fence is ours.
+    FenceInRelease,
+}

@@ -1,0 +1,104 @@
+//! x
+use replicante_protocol_model::record::*;
+use stateright::*;
+use std::time::Instant;
+
+#[test]
+fn full() {
+    let env = |n: &str, d: u8| std::env::var(n).ok().and_then(|v| v.parse().ok()).unwrap_or(d);
+    let bounds = Bounds {
+        claims: env("CLAIMS", 3),
+        changes: env("CHANGES", 2),
+        crashes: env("CRASHES", 2),
+        airborne: env("AIR", 1),
+        failures: env("FAIL", 1),
+        values: env("VALUES", 2),
+        chunks: env("CHUNKS", 2),
+        events: env("EVENTS", 2),
+    };
+    let start = Instant::now();
+    let model = RecordModel::<2> { setup: Setup { bounds, without: None } };
+    let checker = model.checker().threads(2).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    println!(
+        "{bounds:?} {} states, depth {}, {:?}",
+        checker.unique_state_count(),
+        checker.max_depth(),
+        start.elapsed()
+    );
+    for (name, path) in checker.discoveries() {
+        println!("BROKEN {name}");
+        for (state, action) in path.into_vec() {
+            println!("{:?} {:?} {:?}\n   {action:?}", state.stored, state.workers.map(|w| w.step), state.air);
+        }
+    }
+}
+
+#[test]
+fn mutants() {
+    use replicante_protocol_model::rule::Rule::*;
+    let env = |n: &str, d: u8| std::env::var(n).ok().and_then(|v| v.parse().ok()).unwrap_or(d);
+    let bounds = Bounds {
+        claims: env("CLAIMS", 3),
+        changes: env("CHANGES", 2),
+        crashes: env("CRASHES", 1),
+        airborne: env("AIR", 1),
+        failures: env("FAIL", 1),
+        values: env("VALUES", 2),
+        chunks: env("CHUNKS", 2),
+        events: env("EVENTS", 2),
+    };
+    for rule in [
+        ClaimRaisesFence,
+        FreshHolder,
+        OwnClaimIsKnown,
+        ChunkCheck,
+        OwedFirst,
+        StoredEvents,
+        OtherSlot,
+        FenceInChunks,
+        FenceInCommit,
+        AbsoluteValues,
+        OwedInCommit,
+        RefusedIsDropped,
+        CommitFirst,
+        OneCommit,
+        AcceptedInOrder,
+        ResendAll,
+        OwedUntilAllIsAccepted,
+        OwedUntilTheReply,
+        FenceInRelease,
+    ] {
+        let only = std::env::var("ONLY").unwrap_or_default();
+        if !only.is_empty() && only != format!("{rule:?}") {
+            continue;
+        }
+        let start = Instant::now();
+        let model = RecordModel::<2> { setup: Setup { bounds, without: Some(rule) } };
+        let until = if std::env::var("ALL").is_ok() {
+            HasDiscoveries::AllFailures
+        } else {
+            HasDiscoveries::AnyFailures
+        };
+        let checker = model.checker().threads(2).finish_when(until).spawn_bfs().join();
+        let d = checker.discoveries();
+        println!(
+            "{rule:?}: {} states, depth {}, {:?}",
+            checker.unique_state_count(),
+            checker.max_depth(),
+            start.elapsed()
+        );
+        for (name, path) in d {
+            println!("    {name} in {}", path.clone().into_actions().len());
+            if std::env::var("TRACE").is_ok() {
+                for (state, action) in path.into_vec() {
+                    println!(
+                        "{:?} {:?} {:?}\n   {action:?}",
+                        state.stored,
+                        state.workers.map(|w| w.step),
+                        state.air
+                    );
+                }
+            }
+        }
+    }
+}
