@@ -41,4 +41,28 @@ pub enum Rule {
     OwedUntilTheReply,
     /// A release is on condition that the fence is ours.
     FenceInRelease,
+    /// A lease keeps others away.
+    Lease,
+    /// A lease ends by itself.
+    LeaseEnds,
+    /// A task whose stamp is done is refused.
+    DuplicateIsRefused,
+    /// A task of a record that owes is never a duplicate.
+    OwedIsNoDuplicate,
+    /// A task is sent first, and the record moved on afterwards.
+    SendThenMark,
+    /// A record is moved on, on condition that `due` is what was read.
+    MarkIfDueIsUnmoved,
+    /// A record whose task is still in the queue gets no other.
+    OneTask,
+    /// A task that was not done for long is given up.
+    GiveUp,
+    /// A record that owes and has no lease is queued, due and enabled or not.
+    OwedIsQueued,
+    /// `done_due` is only ever raised.
+    DoneIsOnlyRaised,
+    /// `done_due` is raised on success alone.
+    DoneOnSuccess,
+    /// A discarded task raises `done_due` too.
+    DiscardedIsDone,
 }

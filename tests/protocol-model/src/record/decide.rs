@@ -116,7 +116,7 @@ impl Worker {
                 let claimed = Head { fence: self.claimed.fence, ..Head::default() };
                 Worker { step: self.step, claimed, ..Worker::default() }
             }
-            Step::Work(_) => {
+            Step::Work(_) | Step::Note(_) => {
                 self.outbox = Outbox::default();
                 self
             }
@@ -137,10 +137,14 @@ impl Worker {
             Reply::Delivered(published, complete) => {
                 machine::Reply::Delivered { published: published.into(), complete, contested: false }
             }
+            Reply::Contested(published) => {
+                machine::Reply::Delivered { published: published.into(), complete: true, contested: true }
+            }
             Reply::Worked(events) => {
                 machine::Reply::Worked { events: events.into(), items: false, more: false }
             }
             Reply::Unchanged => machine::Reply::Unchanged,
+            Reply::NoTime => machine::Reply::NoTime,
             Reply::Written(chunks, outbox) => {
                 let slot = match step {
                     machine::Step::WriteSlot(slot::Slot::B) => 1,
@@ -198,7 +202,8 @@ fn compact(step: &machine::Step) -> Step {
         machine::Step::Load(body) => Step::Load(body.as_ref().map(compact_body).unwrap_or_default()),
         machine::Step::LoadOutbox(body) => Step::LoadOutbox(compact_body(body)),
         machine::Step::Deliver { published } => Step::Deliver(small(*published)),
-        machine::Step::Work { sequence, .. } => Step::Work(small(*sequence)),
+        machine::Step::Work { sequence, contested: false } => Step::Work(small(*sequence)),
+        machine::Step::Work { sequence, contested: true } => Step::Note(small(*sequence)),
         machine::Step::WriteSlot(slot) => Step::WriteSlot(compact_slot(*slot)),
         machine::Step::Commit(commit) => Step::Commit(Commit {
             body: compact_body(&commit.body),

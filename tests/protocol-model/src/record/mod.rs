@@ -35,6 +35,10 @@ pub enum Action {
     Write(usize, u8),
     /// A worker finds the world unchanged, and stores volatile readings alone.
     StoreReadings(usize),
+    /// A worker finds no time to look at the world: it went into what was owed.
+    NoTime(usize),
+    /// A worker delivers everything, but for items that another record owns.
+    Contest(usize),
     /// PutRecords stores these events in this order; the worker sends again what was not accepted, or its time is up.
     Part(usize, &'static [u8], bool),
     /// A call (of those that write a slot: this one) stays in the air; the worker tries again, or gives up.
@@ -110,6 +114,14 @@ impl<const WORKERS: usize> Model for RecordModel<WORKERS> {
             Action::StoreReadings(w) => {
                 state.workers[w] = state.workers[w].hears(Reply::Worked(0), &self.setup);
             }
+            Action::NoTime(w) => state.workers[w] = state.workers[w].hears(Reply::NoTime, &self.setup),
+            Action::Contest(w) => {
+                left.failures -= 1;
+                let worker = state.workers[w];
+                stored.carry_out(self.call(&worker, 0, 0)?, &self.setup);
+                let published = self.known_published(&worker, 0);
+                state.workers[w] = worker.hears(Reply::Contested(published), &self.setup);
+            }
             Action::Part(w, order, again) => {
                 left.failures -= 1;
                 state.workers[w] = self.publish_in_part(stored, state.workers[w], order, again);
@@ -184,6 +196,13 @@ impl<const WORKERS: usize> RecordModel<WORKERS> {
                 if worker.value == state.stored.world {
                     actions.push(Action::StoreReadings(w));
                 }
+                if worker.claimed.owed {
+                    actions.push(Action::NoTime(w));
+                }
+                calls = 0;
+            }
+            Step::Note(_) => {
+                actions.push(Action::Act(w));
                 calls = 0;
             }
             Step::WriteSlot(_) => {
@@ -194,6 +213,7 @@ impl<const WORKERS: usize> RecordModel<WORKERS> {
             Step::Deliver(_) => {
                 actions.push(Action::Act(w));
                 if left.failures > 0 {
+                    actions.push(Action::Contest(w));
                     let orders = orders(self.to_send(worker).count_ones());
                     actions.extend(orders.iter().map(|order| Action::Part(w, order, false)));
                     let some = orders.iter().filter(|order| !order.is_empty());
@@ -229,7 +249,7 @@ impl<const WORKERS: usize> RecordModel<WORKERS> {
             Step::Commit(commit) => Call::Commit(fence, commit, worker.outbox, self.events(worker)),
             Step::Release(release) => Call::Release(fence, release),
             Step::Deliver(_) => Call::Publish(worker.outbox, self.to_send(worker)),
-            Step::Load(_) | Step::LoadOutbox(_) | Step::Work(_) => return None,
+            Step::Load(_) | Step::LoadOutbox(_) | Step::Work(_) | Step::Note(_) => return None,
         })
     }
 
@@ -269,9 +289,11 @@ impl<const WORKERS: usize> RecordModel<WORKERS> {
                 Worker { outbox, ..worker }.hears(Reply::Loaded, setup)
             }
             Step::Work(_) if worker.value == stored.world => heard(Reply::Unchanged),
-            Step::Work(sequence) => {
-                let outbox = Outbox { first: sequence + 1, value: stored.world };
-                let worked = Worker { value: stored.world, outbox, ..worker };
+            Step::Work(sequence) | Step::Note(sequence) => {
+                // A note is told by events like any other; it says nothing new of the world.
+                let value = if let Step::Note(_) = worker.step { worker.value } else { stored.world };
+                let outbox = Outbox { first: sequence + 1, value };
+                let worked = Worker { value, outbox, ..worker };
                 worked.hears(Reply::Worked(setup.bounds.events), setup)
             }
             Step::WriteSlot(_) => {

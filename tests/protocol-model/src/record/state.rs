@@ -23,7 +23,7 @@ pub struct Bounds {
     pub crashes: u8,
     /// Calls that stay in the air: they land later or never, after a second attempt, a give-up, a release or a crash.
     pub airborne: u8,
-    /// Failures: a read that fails, a PutRecords that stores in part or out of order.
+    /// Failures: a read that fails, a PutRecords that stores in part or out of order, items that another owns.
     pub failures: u8,
     /// Contents that the world has: with two it can only change back, with three it can also go on.
     pub values: Value,
@@ -133,6 +133,8 @@ pub enum Step {
     Deliver(u8),
     /// To look at the world. The events go on from this sequence.
     Work(u8),
+    /// To take note of items that another record owns, as events that go on from this sequence.
+    Note(u8),
     /// To write the chunks of a slot.
     WriteSlot(u8),
     /// To name the new slot in the head.
@@ -175,10 +177,14 @@ pub enum Reply {
     Mismatch,
     /// Published up to here; whether that is all.
     Delivered(u8, bool),
+    /// The same, all of it; but items were refused, since another owns them.
+    Contested(u8),
     /// There are so many events to commit.
     Worked(u8),
     /// The world is as it was.
     Unchanged,
+    /// There is no time left to look.
+    NoTime,
     /// The slot is written: so many chunks, and whether there are events.
     Written(u8, bool),
     /// The commit took effect.
