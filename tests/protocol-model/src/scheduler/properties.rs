@@ -1,9 +1,12 @@
 //! What must hold in every state of a schedule.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
+
 use stateright::Property;
 
 use super::SchedulerModel;
-use super::state::{Message, QUEUE, Scheduler, State, Time, Worker};
+use super::state::{Head, Message, QUEUE, Scheduler, State, Time, Worker};
 
 /// Whoever dies and whatever the queue loses: passes that nobody disturbs bring the record to a refresh, and what it
 /// owes to the stream, within the give-up time, a lease, two intervals and two ticks.
