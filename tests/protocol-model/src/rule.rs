@@ -65,4 +65,28 @@ pub enum Rule {
     DoneOnSuccess,
     /// A discarded task raises `done_due` too.
     DiscardedIsDone,
+    /// A removal is committed on condition that `wanted` is what the claim returned.
+    WantedIsUnchangedAtCommit,
+    /// A head is moved away on condition that `wanted` is what the claim returned.
+    WantedIsUnchanged,
+    /// A head is moved away on condition that the fence is ours.
+    RemovalUnderFence,
+    /// A head is moved away once its removal is published.
+    PublishedBeforeRemoval,
+    /// A record that returns goes on from the fence of its tombstone.
+    TombstoneKeepsFence,
+    /// A record that returns begins a higher epoch than that of its tombstone.
+    TombstoneKeepsEpoch,
+    /// A head is created in one transaction with the end of the tombstone that was read.
+    ReturnIsOneTransaction,
+    /// A head is created where there is none.
+    CreateIfAbsent,
+    /// An item is written on condition that it has no other owner.
+    ItemOwner,
+    /// An item is written on condition that its fence is not higher than ours.
+    ItemFence,
+    /// A commit of a discovery owes its items.
+    ItemsAreOwed,
+    /// An item is written before the cluster is asked for.
+    ItemBeforeWanted,
 }

@@ -169,3 +169,70 @@ fn sched() {
         }
     }
 }
+
+#[test]
+fn removal() {
+    use replicante_protocol_model::removal::*;
+    use replicante_protocol_model::rule::Rule::*;
+    let env = |n: &str, d: u8| std::env::var(n).ok().and_then(|v| v.parse().ok()).unwrap_or(d);
+    let bounds = Bounds {
+        rival: env("RIVAL", 0) == 1,
+        changes: env("CHANGES", 3),
+        discoveries: env("DISC", 4),
+        refreshes: env("REFR", 3),
+        crashes: env("CRASHES", 1),
+    };
+    for rule in [
+        None,
+        Some(WantedIsUnchangedAtCommit),
+        Some(WantedIsUnchanged),
+        Some(RemovalUnderFence),
+        Some(PublishedBeforeRemoval),
+        Some(TombstoneKeepsFence),
+        Some(TombstoneKeepsEpoch),
+        Some(ReturnIsOneTransaction),
+        Some(CreateIfAbsent),
+        Some(ItemOwner),
+        Some(ItemFence),
+        Some(ItemsAreOwed),
+        Some(ItemBeforeWanted),
+    ] {
+        let only = std::env::var("ONLY").unwrap_or_default();
+        if !only.is_empty() && only != format!("{rule:?}") {
+            continue;
+        }
+        let start = Instant::now();
+        let model =
+            RemovalModel { setup: replicante_protocol_model::removal::Setup { bounds, without: rule } };
+        let until = if std::env::var("ALL").is_ok() {
+            HasDiscoveries::AllFailures
+        } else {
+            HasDiscoveries::AnyFailures
+        };
+        let checker = model.checker().threads(2).finish_when(until).spawn_bfs().join();
+        let d = checker.discoveries();
+        println!(
+            "{rule:?}: {} states, depth {}, {:?}",
+            checker.unique_state_count(),
+            checker.max_depth(),
+            start.elapsed()
+        );
+        for (name, path) in d {
+            println!("    {name} in {}", path.clone().into_actions().len());
+            if std::env::var("TRACE").is_ok() {
+                for (state, action) in path.into_vec() {
+                    println!(
+                        "{} {:?} {:?} {:?} {:?}\n   {:?} {:?}\n    {action:?}",
+                        state.source,
+                        state.discoveries,
+                        state.item,
+                        state.head,
+                        state.tombstone,
+                        state.discovering,
+                        state.refreshing
+                    );
+                }
+            }
+        }
+    }
+}
