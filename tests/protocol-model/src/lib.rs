@@ -1,5 +1,6 @@
 //! The protocol, model-checked.
 
+pub mod mutant;
 pub mod record;
 pub mod removal;
 pub mod rule;

@@ -1,8 +1,29 @@
 //! The rules of the protocol, each of which can be left out.
 
-/// A rule of the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Rule {
+/// Defines the rules: the sentence that documents each is the one that tables show.
+macro_rules! rules {
+    ($(#[doc = $text:literal] $name:ident,)*) => {
+        /// A rule of the protocol.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Rule {
+            $(#[doc = $text] $name,)*
+        }
+
+        impl Rule {
+            /// All of them, in the order of the acts.
+            pub const ALL: &[Rule] = &[$(Rule::$name),*];
+
+            /// The rule in words.
+            pub fn text(self) -> &'static str {
+                match self {
+                    $(Rule::$name => $text.trim_ascii(),)*
+                }
+            }
+        }
+    };
+}
+
+rules! {
     /// A claim adds one to the fence.
     ClaimRaisesFence,
     /// A holder id is fresh for each claim.

@@ -2,11 +2,14 @@
 
 mod acts;
 mod decide;
+mod mutants;
 mod properties;
 mod state;
 
 use stateright::{Model, Property};
 
+pub use self::mutants::{MUTANTS, THREE_WORKERS, TWO_WORKERS};
+pub use self::properties::*;
 pub use self::state::{Bounds, Setup};
 use self::state::{Call, Head, Left, MOST_EVENTS, Outbox, Reply, State, Step, Stored, Value, Worker};
 use crate::rule::Rule;

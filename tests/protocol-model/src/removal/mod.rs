@@ -4,11 +4,13 @@
 //! one is about what passes between them: the discovery item, the creation of heads, and the end of a record. The code
 //! does not remove records yet; this is how the design says that it shall.
 
+mod mutants;
 mod properties;
 mod state;
 
 use stateright::{Model, Property};
 
+pub use self::mutants::{BOUNDS, MUTANTS};
 pub use self::properties::*;
 pub use self::state::{Bounds, Setup};
 use self::state::{

@@ -3,6 +3,7 @@
 //! What a pass does with the record is asked of the project's own [`plan`], what a refused claim means of its own
 //! [`refusal`]. The work itself is one step here, that succeeds, fails or dies, since the record's model has the rest.
 
+mod mutants;
 mod properties;
 mod state;
 
@@ -10,6 +11,7 @@ use replicante_protocol::head::{Refusal, refusal};
 use replicante_protocol::schedule::plan;
 use stateright::{Model, Property};
 
+pub use self::mutants::{BOUNDS, MUTANTS};
 pub use self::properties::*;
 pub use self::state::{Bounds, Setup};
 use self::state::{Broken, Head, Left, Message, Pass, QUEUE, Scheduler, State, Time, Worker};
