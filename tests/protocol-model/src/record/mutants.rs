@@ -12,7 +12,6 @@ pub const BOUNDS: Bounds =
 /// Bounds of two workers. Each goes further than the others in something.
 pub const TWO_WORKERS: &[Bounds] = &[
     Bounds { values: 3, ..BOUNDS },
-    Bounds { airborne: 2, crashes: 1, failures: 0, ..BOUNDS },
     Bounds { failures: 2, airborne: 0, events: 3, ..BOUNDS },
     Bounds { claims: 4, changes: 3, crashes: 1, failures: 0, chunks: 1, ..BOUNDS },
 ];

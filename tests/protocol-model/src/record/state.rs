@@ -3,7 +3,7 @@
 use crate::rule::Rule;
 
 /// The most events that all commits of one run have together.
-pub const EVENTS: usize = 12;
+pub const EVENTS: usize = 16;
 /// The most events of one commit.
 pub const MOST_EVENTS: u8 = 3;
 /// The most replies that a worker hears between its claim and its release.

@@ -68,6 +68,7 @@ impl Model for SchedulerModel {
             schedulers: [Scheduler::Idle; 2],
             finished: 0,
             sent: 0,
+            taken_over: false,
             broken: Broken::default(),
             left: Left { sends, crashes, failures, losses, copies, disables },
         }]
@@ -259,6 +260,7 @@ impl SchedulerModel {
                 if let Worker::Working(_, ours) = other {
                     state.broken.two_at_once |= head.lease_until > now;
                     *ours = false;
+                    state.taken_over = true;
                 }
             }
             state.broken.worked_twice |= done && !head.owed;

@@ -25,7 +25,7 @@ pub const WORKED_ONCE: &str = "a task is worked on once";
 pub const ONE_AT_A_TIME: &str = "one worker at a time";
 /// A task is sent only when the one before is done, or given up.
 pub const ONE_TASK: &str = "a backlog holds one task a record";
-/// If nothing crashed, failed or got lost, a record without a task in the queue may get one.
+/// If nothing crashed, failed, got lost or outlived its lease, a record without a task in the queue may get one.
 pub const NOT_DELAYED: &str = "a record without a task is free";
 
 pub(super) fn all() -> Vec<Property<SchedulerModel>> {
@@ -43,7 +43,8 @@ pub(super) fn all() -> Vec<Property<SchedulerModel>> {
         Property::always(ONE_TASK, |_, state: &State| !state.broken.backlog),
         Property::always(NOT_DELAYED, |model: &SchedulerModel, state: &State| {
             let bounds = &model.setup.bounds;
-            let undisturbed = state.left.crashes == bounds.crashes
+            let undisturbed = !state.taken_over
+                && state.left.crashes == bounds.crashes
                 && state.left.failures == bounds.failures
                 && state.left.losses == bounds.losses;
             let idle = state.queue.iter().all(|message| message.stamp == 0)

@@ -215,6 +215,8 @@ pub struct State {
     pub finished: Time,
     /// The highest stamp that was sent: likewise.
     pub sent: Time,
+    /// A worker was taken over, since its lease ran out under it: likewise.
+    pub taken_over: bool,
     /// Likewise.
     pub broken: Broken,
     /// Of each what is left.
