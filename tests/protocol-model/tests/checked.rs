@@ -33,7 +33,7 @@ impl Report {
         let seconds = time.as_secs_f64();
         let _ = writeln!(
             self.lines,
-            "  {name:<26} {states:>10} states {depth:>3} deep {seconds:>6.1} s  {found}"
+            "    {name:<33} {states:>9} states {depth:>3} deep {seconds:>6.1} s  {found}"
         );
     }
 
@@ -149,12 +149,13 @@ fn every_rule_has_its_mutant() {
 fn the_documented_table_is_this_one() {
     let mut table = String::from("| rule | left out | what is broken without it |\n| --- | --- | --- |\n");
     for (rule, verdict) in verdicts() {
-        let broken = match verdict {
-            Verdict::Breaks(property) => format!("**{property}**"),
-            Verdict::Costs(property) => format!("work or time alone: {property}"),
-            Verdict::Harmless(reason) => format!("nothing: {reason}"),
+        let text = rule.text().trim_end_matches('.');
+        let (text, broken) = match verdict {
+            Verdict::Breaks(property) => (format!("**{text}**"), property.to_owned()),
+            Verdict::Costs(property) => (text.to_owned(), format!("only work or time: {property}")),
+            Verdict::Harmless(reason) => (text.to_owned(), format!("nothing; it {reason}")),
         };
-        let _ = writeln!(table, "| {} | `{rule:?}` | {broken} |", rule.text().trim_end_matches('.'));
+        let _ = writeln!(table, "| {text} | `{rule:?}` | {broken} |");
     }
     let document = include_str!("../../../docs/model.md");
     assert!(document.contains(&table), "docs/model.md should have this table:\n\n{table}");

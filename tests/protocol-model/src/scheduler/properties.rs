@@ -80,7 +80,7 @@ impl SchedulerModel {
         state.schedulers = [Scheduler::Idle; 2];
         let until = state.now + bounds.give_up + bounds.lease + 2 * bounds.interval + 2;
         let mut refreshed = !state.head.enabled;
-        while state.now < until && !(refreshed && !state.head.owed) {
+        while state.now < until && (!refreshed || state.head.owed) {
             if let Some(pass) = self.read(&state) {
                 state.left.sends = 2;
                 if let Some(Scheduler::Passing(half)) = self.pass(&mut state, pass) {
