@@ -101,6 +101,16 @@ fn a_record_keeps_its_promise_and_misses_each_rule() {
 }
 
 #[test]
+#[ignore = "it takes some minutes and 3 GB"]
+fn a_record_keeps_its_promise_with_two_calls_in_the_air() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut report = Report::new("A record, further");
+    let setup = record::Setup { bounds: record::FAR, without: None };
+    report.full(&("2 workers", record::FAR), RecordModel::<2> { setup });
+    report.end();
+}
+
+#[test]
 fn a_schedule_starves_nobody_and_misses_each_rule() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let mut report = Report::new("A schedule: due, queued_due, done_due, giving up, what is owed");

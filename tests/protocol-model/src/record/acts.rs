@@ -1,6 +1,6 @@
 //! What the calls do: the conditions and effects of the adapter's writes, the stream, and the reader.
 
-use super::state::{Call, Commit, EVENTS, Outbox, Release, Setup, Stored};
+use super::state::{Call, Commit, Outbox, Release, Setup, Stored};
 use crate::rule::Rule;
 
 /// The content of an event: what it tells, and which part of the way it is. Never 0.
@@ -127,9 +127,8 @@ impl Stored {
     }
 }
 
-/// How many events, from the first on, a PutRecords has accepted that stored some of them in this order; and which it
-/// has to send again.
-pub fn accepted(sent: u8, stored: &[u8], setup: &Setup) -> u8 {
+/// Which events are to be sent again, as bits, after a PutRecords of some that stored these, in this order.
+pub fn to_resend(sent: u8, stored: &[u8], setup: &Setup) -> u8 {
     let place = |index: u8| stored.iter().position(|at| *at == index);
     let mut last = None;
     let mut failed = 0;
@@ -145,4 +144,42 @@ pub fn accepted(sent: u8, stored: &[u8], setup: &Setup) -> u8 {
     failed
 }
 
-const _: () = assert!(EVENTS <= 64);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::TWO_WORKERS;
+
+    fn setup(without: Option<Rule>) -> Setup {
+        Setup { bounds: TWO_WORKERS[0], without }
+    }
+
+    #[test]
+    fn from_the_first_event_that_does_not_stand_in_order_all_are_sent_again() {
+        let full = setup(None);
+        assert_eq!(to_resend(0b111, &[0, 1, 2], &full), 0);
+        assert_eq!(to_resend(0b111, &[0, 2], &full), 0b110);
+        assert_eq!(to_resend(0b111, &[1, 2], &full), 0b111);
+        assert_eq!(to_resend(0b111, &[0, 2, 1], &full), 0b100);
+        assert_eq!(to_resend(0b110, &[2, 1], &full), 0b100);
+        assert_eq!(to_resend(0b111, &[0, 2], &setup(Some(Rule::ResendAll))), 0b010);
+        assert_eq!(to_resend(0b111, &[2, 1, 0], &setup(Some(Rule::AcceptedInOrder))), 0);
+    }
+
+    #[test]
+    fn a_reader_applies_the_next_event_alone() {
+        let mut stored = Stored::default();
+        let outbox = Outbox { first: 1, value: 1 };
+        stored.log[1] = content(outbox, 0);
+        stored.log[2] = content(outbox, 1);
+        stored.publish(outbox, 1);
+        assert_eq!(stored.reader, 0, "others come before it");
+        stored.publish(outbox, 0);
+        stored.publish(outbox, 0);
+        assert_eq!(stored.reader, 1);
+        stored.publish(outbox, 1);
+        assert_eq!((stored.reader, stored.folded()), (2, 1));
+        assert_eq!(stored.broken, Default::default());
+        stored.publish(outbox, 2);
+        assert!(stored.broken.phantom, "it was never committed");
+    }
+}

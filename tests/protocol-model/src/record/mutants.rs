@@ -16,6 +16,9 @@ pub const TWO_WORKERS: &[Bounds] = &[
     Bounds { claims: 4, changes: 3, crashes: 1, failures: 0, chunks: 1, ..BOUNDS },
 ];
 
+/// Bounds for an occasion: two calls in the air, at some minutes and gigabytes.
+pub const FAR: Bounds = Bounds { airborne: 2, ..BOUNDS };
+
 /// Bounds of three workers.
 pub const THREE_WORKERS: &[Bounds] = &[Bounds { crashes: 1, failures: 0, ..BOUNDS }];
 
