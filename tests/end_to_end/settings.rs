@@ -143,6 +143,20 @@ async fn a_disabled_discovery_has_a_disabled_head() {
 }
 
 #[tokio::test]
+async fn a_discovery_is_due_as_often_as_it_says() {
+    let system = System::start().await.unwrap();
+    for seconds in [7, 90] {
+        let yaml = format!(
+            "apiVersion: replicante.io/v0\nkind: Discovery\nmetadata: {{ name: fleet }}\n\
+             spec: {{ interval: {seconds}s, source: {{ file: {{ path: x }} }} }}\n"
+        );
+        system.apply(&yaml).await.unwrap();
+        let head = system.head(&RecordName::discovery("default", "fleet")).await.unwrap();
+        assert_eq!(head.interval.as_secs(), seconds);
+    }
+}
+
+#[tokio::test]
 async fn a_cluster_object_waits_for_the_discovery_that_finds_its_cluster() {
     let system = System::start().await.unwrap();
     system.add_cluster("c", Kind::Zookeeper, 1).unwrap();

@@ -42,9 +42,9 @@ async fn what_an_invocation_has_no_time_for_is_due_at_once() {
     system.reports();
     system
         .fleet
-        .apply(Change::Latency { cluster: "big".into(), node: "node-1".into(), millis: 900 })
+        .apply(Change::Latency { cluster: "big".into(), node: "node-1".into(), millis: 1_350 })
         .unwrap();
-    // The agent takes 4.5 s for five requests, and the margin is 2 s: time for one claim, and none for another.
+    // The agent takes 5.4 s for four requests, and the margin is 2 s: time for one claim, and none for another.
     system.time_left = Duration::from_secs(10);
     assert!(system.refresh("big").await.batch_item_failures.is_empty());
     let reports = system.reports();

@@ -7,7 +7,7 @@ use replicante_settings::Settings;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    lambda_runtime::tracing::init_default_subscriber();
+    replicante_logs::init();
     let settings = Settings::from_env()?;
     let clients = Clients::of_function(|name| std::env::var(name).ok())?;
     let function = DiscoveryWorker::new(&clients, &settings);

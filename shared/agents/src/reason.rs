@@ -266,6 +266,8 @@ mod tests {
         }
         let found = reasons("v1", "shards", "no-quorum");
         assert_eq!(found, ["HTTP 500: datastore operation 'srvr' failed"; 2]);
+        let layers = of_answer("shards", 500, br#"{"error":true,"layers":["outermost","innermost"]}"#);
+        assert_eq!(layers, "HTTP 500: outermost");
     }
 
     #[test]

@@ -199,6 +199,12 @@ mod tests {
     }
 
     #[test]
+    fn unknown_fields_are_ignored() {
+        let answer = br#"{"more":{"a":[1]},"shards":[{"more":[{}],"id":"a","role":"primary"}],"most":1}"#;
+        assert_eq!(parse(answer, None).unwrap()["a"].role, Role::Primary);
+    }
+
+    #[test]
     fn a_shard_that_is_no_object_is_left_out() {
         let found = roles(r#"["x",7,-7,1.5,null,true,[{"id":"b"}],{"id":"a","role":"primary","id":"b"}]"#);
         assert_eq!(found, [("a".to_owned(), Role::Primary)]);

@@ -11,7 +11,7 @@ use agent::*;
 use replicante_agents::actions::MAX_DETAILS;
 use replicante_agents::{Observation, Target};
 use replicante_model::actions::{ActionView, ActionsReport, NodeActions};
-use replicante_model::record::{AgentApi, AgentSettings};
+use replicante_model::record::{AgentApi, AgentSettings, ClusterIdCheck};
 use tokio::time::Instant;
 
 const V2_STORE_OF_LAB: Case = ("info/store", || Reply::json(200, r#"{"cluster_id":"lab","attributes":{}}"#));
@@ -219,4 +219,13 @@ async fn a_node_of_another_cluster_is_not_asked_for_its_actions() {
     let server = answering([V2_NODE, V2_STORE, V2_SHARDS, V2_QUEUE]).await;
     assert_eq!(actions(&server, AgentApi::V2, None).await, ActionsReport::Unknown);
     assert_eq!(asked(&server), ["info/node", "info/store", "info/shards"]);
+}
+
+#[tokio::test]
+async fn where_the_cluster_id_is_ignored_the_actions_of_such_a_node_are_asked_for() {
+    let node = vec![V2_NODE, V2_STORE, V2_SHARDS];
+    let server = agent(node, r#"{"actions":[{"id":"a","kind":"k","phase":"NEW"}]}"#, "[]").await;
+    let settings = AgentSettings { cluster_id: ClusterIdCheck::Ignore, ..soon() };
+    let report = up(poll_with(&server, AgentApi::V2, &settings, None).await);
+    assert_eq!((report.cluster_id.as_str(), list(report.actions).known.len()), ("other", 1));
 }

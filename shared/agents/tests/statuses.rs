@@ -27,6 +27,7 @@ async fn a_recorded_ensemble_is_up() {
     }
     let server = recorded("v1/healthy", "node1.tls").await;
     assert_eq!(up(poll(&server.url("/"), &soon()).await).display_name.unwrap(), "ZooKeeper lab");
+    assert_eq!(server.requests()[0], "GET /api/unstable/info/agent");
 }
 
 #[tokio::test]
@@ -51,9 +52,11 @@ async fn a_recorded_datastore_that_fails_is_a_node_that_is_down() {
 #[tokio::test]
 async fn a_recorded_datastore_that_hangs_is_ended_by_the_timeout() {
     let server = recorded("v1/node2-hung", "node2").await;
+    let started = Instant::now();
     let found = node_down(poll(&server.url(""), &soon()).await);
     assert_eq!(found, (UNTIL_TIMEOUT.into(), Some(AgentApi::V1)));
     assert_eq!(asked(&server), ["info/agent", "info/datastore"], "no further request takes a thread");
+    assert!(started.elapsed() < Duration::from_secs(10), "the whole node may take longer");
 }
 
 #[tokio::test]
@@ -191,6 +194,7 @@ async fn a_datastore_that_gives_no_answer_is_down_behind_an_agent_that_is_up() {
             let expected =
                 if expected.ends_with("from ") { format!("{expected}{endpoint}") } else { expected.into() };
             assert_eq!((reason, agent), (expected, Some(api)), "{endpoint}");
+            assert_eq!(asked(&server).last().unwrap(), endpoint, "no further request takes a thread");
         }
     }
 }

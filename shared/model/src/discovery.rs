@@ -437,7 +437,9 @@ mod tests {
         let freed = with(None, 5);
         assert_eq!(names(&freed), ["discovery.conflict_resolved"]);
         assert_eq!(freed.items.len(), 1);
-        assert_eq!(names(&with(Some("third"), 6)), ["discovery.conflict_resolved", "discovery.conflict"]);
+        let third = with(Some("third"), 6);
+        assert_eq!(names(&third), ["discovery.conflict_resolved", "discovery.conflict"]);
+        assert!(third.items.is_empty(), "an item of another is never written");
         let gone = run(&noted.state, &answer(&["a"]), 7);
         assert_eq!(names(&gone), ["discovery.conflict_resolved"]);
         assert!(!gone.state.clusters.contains_key("b") && gone.items.is_empty());

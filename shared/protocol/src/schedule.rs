@@ -127,6 +127,14 @@ mod tests {
     }
 
     #[test]
+    fn a_record_is_due_again_one_interval_after_its_slot() {
+        let mut head = head();
+        head.due = next_slot(&head.record, head.interval, Timestamp::ZERO, NOW);
+        let sent = plan(&head, head.due, TIMING).unwrap();
+        assert_eq!(sent.next_due, head.due.plus(head.interval));
+    }
+
+    #[test]
     fn a_disabled_record_is_not_sent() {
         let mut head = head();
         head.enabled = false;

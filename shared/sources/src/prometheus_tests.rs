@@ -39,6 +39,13 @@ fn the_groups_of_a_label_are_one_cluster_and_that_is_not_reported() {
 }
 
 #[test]
+fn the_label_of_the_settings_names_the_cluster() {
+    let source = source(json!({ "cluster_label": "service" }));
+    let groups = br#"[{"targets": ["a:1"], "labels": {"cluster": "other", "service": "orders"}}]"#;
+    assert_eq!(source.parse(groups).unwrap().clusters.keys().collect::<Vec<_>>(), ["orders"]);
+}
+
+#[test]
 fn scheme_and_prefix_make_the_address() {
     let source = source(json!({ "scheme": "https", "path_prefix": "/agent/" }));
     let answer =

@@ -146,6 +146,7 @@ fn an_interval_below_one_tick_is_refused_and_one_of_a_tick_is_not() {
     assert!(parse("fleet.yaml", &text, Duration::from_secs(1)).is_ok());
     assert_snapshot!(seen(&text), @"fleet.yaml:16: `spec.interval` is `1s`; expected at least 1m, one tick of the scheduler");
     assert_snapshot!(seen(&FLEET.replace("  interval: 60s", "  interval: 59s")), @"fleet.yaml:6: `spec.interval` is `59s`; expected at least 1m, one tick of the scheduler");
+    assert_snapshot!(seen(&FLEET.replace("refresh: { interval: 60s", "refresh: { interval: 59s")), @"fleet.yaml:9: `spec.refresh.interval` is `59s`; expected at least 1m, one tick of the scheduler");
     assert_snapshot!(seen(&FLEET.replace("30m", "400d")), @"fleet.yaml:16: `spec.interval` is `400d`; expected at most 8760h");
 }
 
