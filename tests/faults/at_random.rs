@@ -16,7 +16,7 @@ use replicante_tests::faults::{Fault, InTheAir, Turnstile};
 use tokio::task::JoinHandle;
 
 /// Seeds of a quick run. `REPLICANTE_SEEDS` runs as many as one likes, `REPLICANTE_SEED` the one that it names.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 12;
 /// What happens in a run, until all is recovered.
 const TURNS: usize = 120;
 const WORKERS: usize = 4;

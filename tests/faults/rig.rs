@@ -29,8 +29,8 @@ pub struct Rig {
 /// What an act did until it was first delivered.
 #[derive(Debug)]
 pub struct Act {
-    /// The calls that it made.
-    pub calls: usize,
+    /// The calls that it made, by operation.
+    pub calls: Vec<String>,
     /// The operation that was struck, if any.
     pub struck: Option<String>,
 }
@@ -82,7 +82,7 @@ impl Rig {
             None => self.faults.disarm(),
         }
         let mut done = self.deliver(&task).await;
-        let act = Act { calls: self.faults.calls().len(), struck: self.faults.struck() };
+        let act = Act { calls: self.faults.calls(), struck: self.faults.struck() };
         self.faults.disarm();
         let mut deliveries = 1;
         while !done {
