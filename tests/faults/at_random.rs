@@ -299,16 +299,19 @@ async fn all(first: u64) {
 }
 
 #[tokio::test]
+#[ignore = "takes minutes"]
 async fn even_seeds_keep_the_promise() {
     all(0).await;
 }
 
 #[tokio::test]
+#[ignore = "takes minutes"]
 async fn odd_seeds_keep_the_promise() {
     all(1).await;
 }
 
 #[tokio::test]
+#[ignore = "takes minutes"]
 async fn a_seed_repeats_exactly() {
     let mut traces = Vec::new();
     for _ in 0..2 {

@@ -95,6 +95,8 @@ faults! {
     a_crash_after_the_call: CrashAfter;
     #[ignore = "takes a minute"]
     a_service_of_which_too_much_is_asked: Throttled;
+    #[ignore = "takes a minute"]
     a_batch_that_is_stored_in_part: InPart;
+    #[ignore = "takes a minute"]
     a_batch_that_is_stored_out_of_order: OutOfOrder;
 }

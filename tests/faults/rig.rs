@@ -71,7 +71,7 @@ impl Rig {
     async fn act(&self, record: RecordName, fault: Option<(usize, Fault)>) -> Act {
         // Every other task is one that somebody asked for.
         self.acts.set(self.acts.get() + 1);
-        let task = if self.acts.get() % 2 == 0 {
+        let task = if self.acts.get().is_multiple_of(2) {
             let done = self.system.head(&record).await.unwrap().done_due;
             Task::scheduled(record.clone(), Timestamp(done.0 + 1))
         } else {
