@@ -5,7 +5,6 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
-use replicante_aws::{Clients, Endpoints};
 use replicante_discovery_worker::DiscoveryWorker;
 use replicante_fleet::{AgentState, Change, Kind as Store, StoreState};
 use replicante_model::{Kind, RecordName, Timestamp};
@@ -32,7 +31,6 @@ struct Worker {
 struct Run {
     seed: u64,
     system: System,
-    endpoints: Endpoints,
     random: StdRng,
     turnstile: Turnstile,
     workers: Vec<Worker>,
@@ -51,14 +49,9 @@ impl Run {
         system.add_cluster(ZK, Store::Zookeeper, 3).unwrap();
         system.add_cluster(RS, Store::Mongodb, 2).unwrap();
         system.apply_discovery("").await.unwrap();
-        let endpoint =
-            |service: &str| system.local.environment[&format!("AWS_ENDPOINT_URL_{service}")].clone();
-        let endpoints =
-            Endpoints { dynamodb: endpoint("DYNAMODB"), sqs: endpoint("SQS"), kinesis: endpoint("KINESIS") };
         Run {
             seed,
             system,
-            endpoints,
             random: StdRng::seed_from_u64(seed),
             turnstile: Turnstile::default(),
             workers: Vec::new(),
@@ -123,7 +116,7 @@ impl Run {
         let number = self.started;
         self.started += 1;
         self.told(format!("worker {number} begins {task:?}"));
-        let clients = Clients::through(&self.endpoints, self.turnstile.gate(number));
+        let clients = self.system.clients_through(self.turnstile.gate(number));
         let (settings, event) = (self.system.local.settings.clone(), self.system.event(&[task]));
         let turnstile = self.turnstile.clone();
         let kind = record.kind;

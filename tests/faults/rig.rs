@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use replicante_aws::{Clients, Endpoints};
 use replicante_discovery_worker::DiscoveryWorker;
 use replicante_fleet::Change;
 use replicante_model::{Kind, RecordName, Timestamp};
@@ -40,12 +39,8 @@ impl Rig {
         let mut system = System::start_embedded(None).await.unwrap();
         system.time_left = Duration::from_secs(30);
         system.apply_discovery("").await.unwrap();
-        let endpoint =
-            |service: &str| system.local.environment[&format!("AWS_ENDPOINT_URL_{service}")].clone();
-        let endpoints =
-            Endpoints { dynamodb: endpoint("DYNAMODB"), sqs: endpoint("SQS"), kinesis: endpoint("KINESIS") };
         let faults = Faults::default();
-        let clients = Clients::through(&endpoints, Layer::new(&faults));
+        let clients = system.clients_through(Layer::new(&faults));
         let settings = &system.local.settings;
         let (discovery, refresh) =
             (DiscoveryWorker::new(&clients, settings), RefreshWorker::new(&clients, settings));

@@ -3,13 +3,14 @@
 use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
-use replicante_aws::{Clients, Endpoints, ObjectWrite, Stream, Table};
+use replicante_aws::{Clients, Endpoints, ObjectWrite, Stream, Table, Transport};
 use replicante_discovery_worker::DiscoveryWorker;
 use replicante_fleet::{Change, Fleet, FleetConfig, Kind, WorldConfig};
 use replicante_local::{Local, LocalConfig, task_event, within};
@@ -74,10 +75,10 @@ impl System {
     async fn new(local: Local, created: Option<Created>) -> Result<Self, Failure> {
         let world = WorldConfig { clusters: 0, ..WorldConfig::default() };
         let fleet = Fleet::start(FleetConfig { world, ..FleetConfig::default() }).await?;
-        let reports = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let reports = Arc::new(std::sync::Mutex::new(Vec::new()));
         let observer = {
-            let reports = std::sync::Arc::clone(&reports);
-            std::sync::Arc::new(move |report: &TaskReport| {
+            let reports = Arc::clone(&reports);
+            Arc::new(move |report: &TaskReport| {
                 if let Ok(mut reports) = reports.lock() {
                     reports.push(report.clone());
                 }
@@ -94,6 +95,17 @@ impl System {
             reports,
             _created: created,
         })
+    }
+
+    /// Clients of the same embedded services, whose calls `transport` carries.
+    ///
+    /// # Panics
+    /// When the services are not embedded.
+    #[expect(clippy::expect_used, reason = "a test on other services than it needs has failed")]
+    pub fn clients_through(&self, transport: Arc<dyn Transport>) -> Clients {
+        let environment = serde_json::to_value(&self.local.environment);
+        let endpoints = environment.and_then(serde_json::from_value::<Endpoints>);
+        Clients::through(&endpoints.expect("the services are embedded"), transport)
     }
 
     /// Starts the workers again, with the settings of `local` as they are now. Their tasks are not reported.
