@@ -1,18 +1,22 @@
-//! Several workers at once, with faults, crashes, expired leases and calls that land late, as a seed says.
+//! Several workers and schedulers at once, with faults, crashes, expired leases and calls that land late, as a seed says.
 
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
+use replicante_aws::{Clients, Queue};
 use replicante_discovery_worker::DiscoveryWorker;
 use replicante_fleet::{AgentState, Change, Kind as Store, StoreState};
 use replicante_model::{Kind, RecordName, Timestamp};
 use replicante_protocol::task::Task;
 use replicante_refresh_worker::RefreshWorker;
+use replicante_scheduler::Scheduler;
+use replicante_settings::Settings;
 use replicante_tests::System;
 use replicante_tests::faults::{Fault, InTheAir, Turnstile};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// Seeds of a quick run. `REPLICANTE_SEEDS` runs as many as one likes, `REPLICANTE_SEED` the one that it names.
 const SEEDS: u64 = 12;
@@ -20,13 +24,20 @@ const SEEDS: u64 = 12;
 const TURNS: usize = 120;
 const WORKERS: usize = 4;
 const ZK: &str = "zk";
-const RS: &str = "rs";
+/// Of the same spread shard, so that a pass sends the tasks of both in one batch.
+const RS: &str = "rs-34";
+/// The schedulers' time at the beginning: later than any slot that the real time may give a record.
+const START: Timestamp = Timestamp(4_102_444_800_000);
 
+/// A worker or a scheduler.
 struct Worker {
     number: usize,
-    record: RecordName,
+    what: String,
     running: JoinHandle<()>,
 }
+
+/// Longer than a pass takes.
+const LONG: Duration = Duration::from_secs(60);
 
 struct Run {
     seed: u64,
@@ -36,7 +47,10 @@ struct Run {
     workers: Vec<Worker>,
     started: usize,
     in_the_air: Vec<InTheAir>,
-    stamps: i64,
+    /// The schedulers' time.
+    now: Timestamp,
+    /// What the queues gave, some of it more than once.
+    mailbox: Vec<Task>,
     faults: usize,
     calls: usize,
     trace: Vec<String>,
@@ -57,7 +71,8 @@ impl Run {
             workers: Vec::new(),
             started: 0,
             in_the_air: Vec::new(),
-            stamps: 0,
+            now: START,
+            mailbox: Vec::new(),
             faults: 0,
             calls: 0,
             trace: Vec::new(),
@@ -76,19 +91,31 @@ impl Run {
         ]
     }
 
+    /// Waits until all workers wait. Of a scheduler's reads, 64 a pass, few are worth a turn: the others go through.
+    async fn settle(&mut self) {
+        loop {
+            let (turnstile, workers) = (&self.turnstile, &self.workers);
+            turnstile
+                .until(|| workers.iter().all(|w| w.running.is_finished() || turnstile.waiting(w.number) > 0))
+                .await;
+            let read = turnstile.queue().iter().position(|(_, operation)| operation == "Query");
+            match read {
+                Some(place) if self.random.random_bool(0.95) => turnstile.take(place).pass(None).await,
+                _ => break,
+            }
+        }
+        self.workers.retain(|worker| !worker.running.is_finished());
+    }
+
     /// One thing happens.
     async fn turn(&mut self) {
-        let turnstile = self.turnstile.clone();
-        let workers = &self.workers;
-        turnstile
-            .until(|| workers.iter().all(|w| w.running.is_finished() || turnstile.waiting(w.number) > 0))
-            .await;
-        self.workers.retain(|worker| !worker.running.is_finished());
+        self.settle().await;
         let waiting = self.turnstile.queue().len();
         match self.random.random_range(0..100) {
-            0..10 if self.workers.len() < WORKERS => self.begin(),
+            0..10 if self.workers.len() < WORKERS => self.begin().await,
             10..16 => self.change(),
-            16..22 => self.expire().await,
+            16..19 => self.expire().await,
+            19..22 => self.jump(),
             22..30 if !self.in_the_air.is_empty() => {
                 let place = self.random.random_range(0..self.in_the_air.len());
                 let call = self.in_the_air.swap_remove(place);
@@ -97,37 +124,84 @@ impl Run {
             }
             30..32 if !self.workers.is_empty() => self.crash().await,
             _ if waiting > 0 => self.pass(waiting).await,
-            _ => self.begin(),
+            _ => self.begin().await,
         }
     }
 
-    /// A worker begins, with a task that is new or that came before.
-    fn begin(&mut self) {
+    /// A scheduler begins, whether another is at work or not, or a worker.
+    async fn begin(&mut self) {
+        if self.random.random_bool(0.2) {
+            let kind = if self.random.random_bool(0.5) { Kind::Discovery } else { Kind::Cluster };
+            return self.begin_pass(kind);
+        }
+        self.receive().await;
         let record = Self::records().choose(&mut self.random).unwrap().clone();
         let task = match self.random.random_range(0..3) {
-            0 => Task::manual(record.clone(), "test"),
+            0 => Task::manual(record, "test"),
+            _ if self.mailbox.is_empty() => Task::scheduled(record, self.now),
             n => {
-                // One in two is a copy of an earlier one, or comes out of order.
-                self.stamps += i64::from(n == 1);
-                let late = self.random.random_range(0..=2);
-                Task::scheduled(record.clone(), Timestamp((self.stamps - late).max(1)))
+                // Out of order, and one in two comes again.
+                let place = self.random.random_range(0..self.mailbox.len());
+                if n == 1 { self.mailbox[place].clone() } else { self.mailbox.swap_remove(place) }
             }
         };
-        let number = self.started;
-        self.started += 1;
-        self.told(format!("worker {number} begins {task:?}"));
-        let clients = self.system.clients_through(self.turnstile.gate(number));
-        let (settings, event) = (self.system.local.settings.clone(), self.system.event(&[task]));
-        let turnstile = self.turnstile.clone();
-        let kind = record.kind;
-        let running = tokio::spawn(async move {
-            match kind {
+        let (clients, event) = (self.clients_of_next(), self.system.event(std::slice::from_ref(&task)));
+        let settings = self.system.local.settings.clone();
+        let what =
+            format!("{} {}", task.record, if task.stamp.is_some() { "in its turn" } else { "by hand" });
+        self.spawn(what, async move {
+            match task.record.kind {
                 Kind::Discovery => DiscoveryWorker::new(&clients, &settings).handle(event).await,
                 Kind::Cluster => RefreshWorker::new(&clients, &settings).handle(event).await,
             };
+        });
+    }
+
+    fn begin_pass(&mut self, kind: Kind) {
+        let scheduler = Scheduler::of(kind, &self.clients_of_next(), &self.timing());
+        let (now, until) = (self.now, Instant::now() + LONG);
+        self.spawn(format!("a pass over all of {kind}"), async move {
+            scheduler.pass(now, until).await;
+        });
+    }
+
+    fn clients_of_next(&self) -> Clients {
+        self.system.clients_through(self.turnstile.gate(self.started))
+    }
+
+    fn spawn(&mut self, what: String, work: impl Future<Output = ()> + Send + 'static) {
+        let number = self.started;
+        self.started += 1;
+        self.told(format!("{number} begins: {what}"));
+        let turnstile = self.turnstile.clone();
+        let running = tokio::spawn(async move {
+            work.await;
             turnstile.ended();
         });
-        self.workers.push(Worker { number, record, running });
+        self.workers.push(Worker { number, what, running });
+    }
+
+    /// The settings of schedulers that send nothing ahead of its time, which the queue would hold back.
+    fn timing(&self) -> Settings {
+        Settings { tick: Duration::ZERO, ..self.system.local.settings.clone() }
+    }
+
+    /// Takes what the queues hold.
+    async fn receive(&mut self) {
+        let settings = &self.system.local.settings;
+        for url in [&settings.discovery_queue, &settings.refresh_queue] {
+            let queue = Queue::new(&self.system.local.clients, url);
+            let messages = queue.receive(0).await.unwrap();
+            if messages.is_empty() {
+                continue;
+            }
+            let receipts: Vec<String> = messages.iter().map(|message| message.receipt.clone()).collect();
+            queue.delete(&receipts).await.unwrap();
+            let tasks = messages.iter().map(|message| serde_json::from_str::<Task>(&message.body).unwrap());
+            let mut tasks: Vec<Task> = tasks.collect();
+            tasks.sort_by(|a, b| (&a.record, a.stamp).cmp(&(&b.record, b.stamp)));
+            self.mailbox.extend(tasks);
+        }
     }
 
     /// The world changes, and perhaps back.
@@ -155,11 +229,18 @@ impl Run {
         self.system.expire_lease(&record).await.unwrap();
     }
 
+    /// Time passes, for the schedulers: less than an interval, or more than they wait for a task.
+    fn jump(&mut self) {
+        let seconds = *[1, 5, 30, 600].choose(&mut self.random).unwrap();
+        self.told(format!("{seconds} s pass"));
+        self.now = self.now.plus(Duration::from_secs(seconds));
+    }
+
     /// A worker dies. Its calls are lost, or stay in the air.
     async fn crash(&mut self) {
         let place = self.random.random_range(0..self.workers.len());
         let worker = self.workers.swap_remove(place);
-        self.told(format!("worker {} of {} dies", worker.number, worker.record));
+        self.told(format!("{} dies: {}", worker.number, worker.what));
         self.end(worker).await;
     }
 
@@ -180,12 +261,12 @@ impl Run {
         let call = self.turnstile.take(place);
         self.calls += 1;
         if self.random.random_bool(0.8) {
-            self.told(format!("worker {worker}: {operation}"));
+            self.told(format!("{worker}: {operation}"));
             return call.pass(None).await;
         }
         self.faults += 1;
         if self.random.random_bool(0.2) {
-            self.told(format!("worker {worker}: {operation}: in the air"));
+            self.told(format!("{worker}: {operation}: in the air"));
             let call = call.fly().await;
             return self.in_the_air.push(call);
         }
@@ -198,13 +279,53 @@ impl Run {
             Fault::OutOfOrder,
         ];
         let fault = faults[..if call.is_batch() { 6 } else { 4 }].choose(&mut self.random).copied();
-        self.told(format!("worker {worker}: {operation}: {fault:?}"));
+        self.told(format!("{worker}: {operation}: {fault:?}"));
         call.pass(fault).await;
         if fault == Some(Fault::CrashAfter) {
             let place = self.workers.iter().position(|known| known.number == worker).unwrap();
             let worker = self.workers.swap_remove(place);
             self.end(worker).await;
         }
+    }
+
+    /// A worker that nothing disturbs.
+    async fn work(&self, task: Task) -> Result<(), String> {
+        let record = task.record.clone();
+        self.system.expire_lease(&record).await.map_err(|error| error.to_string())?;
+        let response = match record.kind {
+            Kind::Discovery => self.system.run_discovery(task).await,
+            Kind::Cluster => self.system.run_refresh(task).await,
+        };
+        match response.batch_item_failures.is_empty() {
+            true => Ok(()),
+            false => Err(format!("{record} can't be worked on: {:?}", self.system.reports().pop())),
+        }
+    }
+
+    /// Once they no longer wait for what they sent, the schedulers find every record, whatever became of it.
+    async fn find_all(&mut self) -> Result<(), String> {
+        let timing = self.timing();
+        self.now = self.now.plus(timing.give_up()).plus(LONG);
+        self.receive().await;
+        self.mailbox.clear();
+        for kind in [Kind::Discovery, Kind::Cluster] {
+            let scheduler = Scheduler::of(kind, &self.system.local.clients, &timing);
+            let pass = scheduler.pass(self.now, Instant::now() + LONG).await;
+            let records = Self::records().iter().filter(|record| record.kind == kind).count() as u64;
+            if pass.error.is_some() || (pass.records, pass.queued) != (records, records) {
+                return Err(format!("of {records} records of {kind}: {pass:?}"));
+            }
+        }
+        self.receive().await;
+        for task in std::mem::take(&mut self.mailbox) {
+            let (record, stamp) = (task.record.clone(), task.stamp);
+            self.work(task).await?;
+            let done = self.system.head(&record).await.map_err(|error| error.to_string())?.done_due;
+            if Some(done) < stamp {
+                return Err(format!("{record} is done until {done}, and was due at {stamp:?}"));
+            }
+        }
+        Ok(())
     }
 
     /// All workers die, what is in the air lands or is lost, and clean runs follow: nothing is lost, repeated or
@@ -219,21 +340,11 @@ impl Run {
                 self.turnstile.land(call).await;
             }
         }
+        self.find_all().await?;
         let mut told = 0;
         for round in 0..3 {
             for record in Self::records() {
-                if self.system.table.head(&record).await.map_err(|error| error.to_string())?.is_none() {
-                    return Err(format!("{record} has no head in round {round}"));
-                }
-                self.system.expire_lease(&record).await.map_err(|error| error.to_string())?;
-                let task = Task::manual(record.clone(), "test");
-                let response = match record.kind {
-                    Kind::Discovery => self.system.run_discovery(task).await,
-                    Kind::Cluster => self.system.run_refresh(task).await,
-                };
-                if !response.batch_item_failures.is_empty() {
-                    return Err(format!("{record} can't be worked on: {:?}", self.system.reports().pop()));
-                }
+                self.work(Task::manual(record, "test")).await?;
             }
             let now = self.system.history().await.map_err(|error| error.to_string())?.records.len();
             if round == 2 && now != told {

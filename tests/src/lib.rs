@@ -6,4 +6,4 @@ mod history;
 mod system;
 
 pub use history::{Checked, History};
-pub use system::System;
+pub use system::{Failure, System};

@@ -30,6 +30,26 @@ impl Call {
         Call { operation, id: text("amz-sdk-invocation-id"), request }
     }
 
+    /// What it is and what it is about, the same in every run: `Query cluster#07`, `UpdateItem default/zk`.
+    pub fn label(&self) -> String {
+        let body = self.body();
+        let about = match &*self.operation {
+            "Query" => body["ExpressionAttributeValues"][":pk"]["S"].as_str().map(Into::into),
+            "SendMessageBatch" => body["Entries"].as_array().map(|entries| {
+                let task = |entry: &Value| entry["MessageBody"].as_str().map(serde_json::from_str::<Value>);
+                let tasks = entries.iter().filter_map(task).flatten();
+                let ids: Vec<_> = tasks.filter_map(|task| Some(task["id"].as_str()?.to_owned())).collect();
+                ids.join(" ")
+            }),
+            _ => body["Key"]["sk"]["S"].as_str().map(Into::into),
+        };
+        format!("{} {}", self.operation, about.unwrap_or_default())
+    }
+
+    fn body(&self) -> Value {
+        serde_json::from_slice(self.request.body()).unwrap_or_default()
+    }
+
     /// Carries it out under a fault. `None`: its worker dies here.
     pub async fn carry(
         &self,
@@ -94,7 +114,7 @@ impl Call {
 
     /// Whether it is a batch of several entries, each of which may be refused.
     pub fn is_batch(&self) -> bool {
-        let body: Value = serde_json::from_slice(self.request.body()).unwrap_or_default();
+        let body = self.body();
         self.entries().is_some_and(|(entries, _)| body[entries].as_array().is_some_and(|all| all.len() > 1))
     }
 

@@ -24,19 +24,33 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Plan {
-    /// Calls so far, by the id that all attempts of one share.
-    calls: Vec<(String, String)>,
-    /// Which of them is faulted, from 0, and how.
-    fault: Option<(usize, Fault)>,
+    /// Calls so far: the id that all attempts of one share, and the first of them.
+    calls: Vec<(String, Call)>,
+    /// Which of them is faulted, and how.
+    fault: Option<(Aim, Fault)>,
     /// The attempts of the faulted call so far.
     attempts: usize,
     struck: Option<String>,
 }
 
+/// Which call is meant.
+#[derive(Clone, Debug)]
+enum Aim {
+    /// The one of this number, from 0.
+    Number(usize),
+    /// The first of this label.
+    Label(String),
+}
+
 impl Faults {
     /// Counts calls anew, and faults the one of this number, from 0.
     pub fn arm(&self, call: usize, fault: Fault) {
-        *self.plan() = Plan { fault: Some((call, fault)), ..Plan::default() };
+        *self.plan() = Plan { fault: Some((Aim::Number(call), fault)), ..Plan::default() };
+    }
+
+    /// Counts calls anew, and faults the first of this label, wherever it comes: for calls that go out at once.
+    pub fn aim(&self, label: &str, fault: Fault) {
+        *self.plan() = Plan { fault: Some((Aim::Label(label.into()), fault)), ..Plan::default() };
     }
 
     /// Counts calls anew, and faults none.
@@ -46,7 +60,12 @@ impl Faults {
 
     /// The calls since then, by operation.
     pub fn calls(&self) -> Vec<String> {
-        self.plan().calls.iter().map(|(_, operation)| operation.clone()).collect()
+        self.plan().calls.iter().map(|(_, call)| call.operation.clone()).collect()
+    }
+
+    /// The same, with what each is about.
+    pub fn labels(&self) -> Vec<String> {
+        self.plan().calls.iter().map(|(_, call)| call.label()).collect()
     }
 
     /// The operation of the call that was faulted; `None` when there was none of that number, or when it is none that
@@ -72,11 +91,17 @@ impl Faults {
     fn judge(&self, call: &Call) -> Option<Fault> {
         let mut plan = self.plan();
         let number = plan.calls.iter().position(|(id, _)| *id == call.id).unwrap_or_else(|| {
-            plan.calls.push((call.id.clone(), call.operation.clone()));
+            plan.calls.push((call.id.clone(), call.clone()));
             plan.calls.len() - 1
         });
-        let (faulted, fault) = plan.fault?;
-        if faulted != number {
+        let (aim, fault) = plan.fault.clone()?;
+        let faulted = match aim {
+            Aim::Number(faulted) => faulted == number,
+            Aim::Label(label) => {
+                plan.calls.iter().position(|(_, call)| call.label() == label) == Some(number)
+            }
+        };
+        if !faulted {
             return None;
         }
         plan.attempts += 1;
