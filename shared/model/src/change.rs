@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::absence::Held;
 use crate::actions::{ActionId, ActionView};
 use crate::observation::{AgentInfo, Role};
 use crate::record::NodeId;
@@ -142,6 +143,15 @@ pub enum Change {
         #[serde(with = "crate::time::as_rfc3339")]
         missing_since: Option<Timestamp>,
     },
+    /// It is removed: the last event of its epoch.
+    #[serde(rename = "io.replicante.cluster.removed")]
+    ClusterRemoved {
+        /// Since when its source no longer reported it.
+        #[serde(with = "crate::time::as_rfc3339")]
+        missing_since: Option<Timestamp>,
+        /// Who said that it is gone; null when it was missing for long enough.
+        actor: Option<String>,
+    },
     /// Its health changed.
     #[serde(rename = "io.replicante.cluster.health_changed")]
     ClusterHealthChanged {
@@ -260,6 +270,17 @@ pub enum Change {
         /// Since when it was missing.
         #[serde(with = "crate::time::as_rfc3339")]
         missing_since: Option<Timestamp>,
+    },
+    /// The node is removed, with its shards and actions.
+    #[serde(rename = "io.replicante.node.removed")]
+    NodeRemoved {
+        /// The node.
+        node: NodeId,
+        /// Since when the source no longer reported it.
+        #[serde(with = "crate::time::as_rfc3339")]
+        missing_since: Option<Timestamp>,
+        /// Who wanted it forgotten; null when it was missing for long enough.
+        actor: Option<String>,
     },
     /// A shard on a node.
     #[serde(rename = "io.replicante.shard.new")]
@@ -410,6 +431,52 @@ pub enum Change {
         /// The discovery that owned it.
         owner: String,
     },
+    /// The shrink guard holds what the source no longer reports, or holds something else than before.
+    #[serde(rename = "io.replicante.discovery.shrink_held")]
+    DiscoveryShrinkHeld(Shrink),
+    /// An operator confirmed that what was held is gone.
+    #[serde(rename = "io.replicante.discovery.shrink_confirmed")]
+    DiscoveryShrinkConfirmed(Shrink),
+    /// The guard lets go of what it held.
+    #[serde(rename = "io.replicante.discovery.shrink_resolved")]
+    DiscoveryShrinkResolved(Shrink),
+}
+
+/// What the shrink guard held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shrink {
+    /// The cluster whose nodes it is about; null when it is about the clusters of the discovery.
+    pub cluster: Option<String>,
+    /// What names exactly what would go: see [`crate::absence::answer_hash`].
+    pub answer: String,
+    /// How many would go.
+    pub dropped: u64,
+    /// Of how many.
+    pub known: u64,
+    /// Since when it was held.
+    #[serde(with = "crate::time::as_rfc3339")]
+    pub since: Option<Timestamp>,
+    /// The first ids of what would go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sample: Vec<String>,
+    /// Who confirmed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+}
+
+impl Shrink {
+    /// Of the clusters, or of the nodes of one.
+    pub fn of(cluster: Option<String>, held: Held) -> Self {
+        Shrink {
+            cluster,
+            answer: held.answer,
+            dropped: held.dropped as u64,
+            known: held.known as u64,
+            since: Some(held.since),
+            sample: Vec::new(),
+            actor: None,
+        }
+    }
 }
 
 /// The version of each type's schema, the last part of `dataschema`.
@@ -417,11 +484,12 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// What every type's name starts with.
 pub const TYPE_PREFIX: &str = "io.replicante.";
 /// Every type, by its name after [`TYPE_PREFIX`].
-pub const TYPES: [&str; 35] = [
+pub const TYPES: [&str; 40] = [
     "cluster.new",
     "cluster.changed",
     "cluster.missing",
     "cluster.restored",
+    "cluster.removed",
     "cluster.health_changed",
     "cluster.identity_conflict",
     "cluster.identity_resolved",
@@ -437,6 +505,7 @@ pub const TYPES: [&str; 35] = [
     "node.down",
     "node.missing",
     "node.restored",
+    "node.removed",
     "shard.new",
     "shard.changed",
     "shard.removed",
@@ -453,6 +522,9 @@ pub const TYPES: [&str; 35] = [
     "discovery.record_accepted",
     "discovery.conflict",
     "discovery.conflict_resolved",
+    "discovery.shrink_held",
+    "discovery.shrink_confirmed",
+    "discovery.shrink_resolved",
 ];
 
 impl Change {
@@ -463,6 +535,7 @@ impl Change {
             Change::ClusterChanged { .. } => "cluster.changed",
             Change::ClusterMissing { .. } => "cluster.missing",
             Change::ClusterRestored { .. } => "cluster.restored",
+            Change::ClusterRemoved { .. } => "cluster.removed",
             Change::ClusterHealthChanged { .. } => "cluster.health_changed",
             Change::ClusterIdentityConflict(_) => "cluster.identity_conflict",
             Change::ClusterIdentityResolved(_) => "cluster.identity_resolved",
@@ -478,6 +551,7 @@ impl Change {
             Change::NodeDown { .. } => "node.down",
             Change::NodeMissing { .. } => "node.missing",
             Change::NodeRestored { .. } => "node.restored",
+            Change::NodeRemoved { .. } => "node.removed",
             Change::ShardNew { .. } => "shard.new",
             Change::ShardChanged { .. } => "shard.changed",
             Change::ShardRemoved { .. } => "shard.removed",
@@ -494,6 +568,9 @@ impl Change {
             Change::DiscoveryRecordAccepted { .. } => "discovery.record_accepted",
             Change::DiscoveryConflict { .. } => "discovery.conflict",
             Change::DiscoveryConflictResolved { .. } => "discovery.conflict_resolved",
+            Change::DiscoveryShrinkHeld(_) => "discovery.shrink_held",
+            Change::DiscoveryShrinkConfirmed(_) => "discovery.shrink_confirmed",
+            Change::DiscoveryShrinkResolved(_) => "discovery.shrink_resolved",
         }
     }
 
@@ -510,7 +587,8 @@ impl Change {
             | Change::NodeUp { node, .. }
             | Change::NodeDown { node, .. }
             | Change::NodeMissing { node, .. }
-            | Change::NodeRestored { node, .. } => (Some(node), None),
+            | Change::NodeRestored { node, .. }
+            | Change::NodeRemoved { node, .. } => (Some(node), None),
             Change::ClusterIdentityConflict(conflict) | Change::ClusterIdentityResolved(conflict) => {
                 match conflict {
                     IdentityConflict::ClusterId { node, .. } | IdentityConflict::NodeId { node, .. } => {
@@ -543,9 +621,11 @@ impl Change {
                 | Change::ClusterChanged { .. }
                 | Change::ClusterMissing { .. }
                 | Change::ClusterRestored { .. }
+                | Change::ClusterRemoved { .. }
                 | Change::AgentNew { .. }
                 | Change::NodeMissing { .. }
                 | Change::NodeRestored { .. }
+                | Change::NodeRemoved { .. }
         )
     }
 }

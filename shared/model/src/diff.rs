@@ -20,7 +20,7 @@ const RESERVED: usize = 8 * 1024;
 /// The changes from `old` to `new`, in order: the cluster's record, its nodes, then what follows from them
 /// together (identity, primaries, health).
 ///
-/// A node in `old` is expected in `new` too: nodes are marked missing, never dropped.
+/// Who wanted a removed node forgotten is not in the views: [`crate::refresh`] adds it.
 pub fn diff(old: Option<&ClusterView>, new: &ClusterView) -> Vec<Change> {
     let mut changes = Vec::new();
     let nothing = ClusterView::default();
@@ -40,6 +40,10 @@ pub fn diff(old: Option<&ClusterView>, new: &ClusterView) -> Vec<Change> {
                 changes.push(Change::ShardRemoved { node: id.clone(), shard: shard.clone(), before });
             }
         }
+    }
+    for (id, known) in base.nodes.iter().filter(|(id, _)| !new.nodes.contains_key(*id)) {
+        let missing_since = known.missing_since;
+        changes.push(Change::NodeRemoved { node: id.clone(), missing_since, actor: None });
     }
     changes.extend(base.conflicts.difference(&new.conflicts).cloned().map(Change::ClusterIdentityResolved));
     changes.extend(new.conflicts.difference(&base.conflicts).cloned().map(Change::ClusterIdentityConflict));

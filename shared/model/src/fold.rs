@@ -81,7 +81,14 @@ impl Fold {
             | Change::DiscoveryRecordRejected { .. }
             | Change::DiscoveryRecordAccepted { .. }
             | Change::DiscoveryConflict { .. }
-            | Change::DiscoveryConflictResolved { .. } => return Ok(()),
+            | Change::DiscoveryConflictResolved { .. }
+            | Change::DiscoveryShrinkHeld(_)
+            | Change::DiscoveryShrinkConfirmed(_)
+            | Change::DiscoveryShrinkResolved(_) => return Ok(()),
+            Change::ClusterRemoved { .. } if self.view.is_some() => {
+                *self = Fold::default();
+                return Ok(());
+            }
             _ => {}
         }
         let view = self.view.as_mut().ok_or(FoldError::UnknownCluster(change.name()))?;
@@ -188,6 +195,11 @@ fn apply(view: &mut ClusterView, change: &Change) -> Result<(), FoldError> {
         }
         Change::NodeMissing { node, since } => node_of(view, name, node)?.missing_since = *since,
         Change::NodeRestored { node, .. } => node_of(view, name, node)?.missing_since = None,
+        Change::NodeRemoved { node, .. } => {
+            let unknown = || FoldError::UnknownNode { change: name, node: node.clone() };
+            let removed = view.nodes.remove(node).ok_or_else(unknown)?;
+            removed.shards.keys().for_each(|shard| forget_primary(view, shard));
+        }
         Change::ShardNew { node, shard, after } => {
             let known = node_of(view, name, node)?.shards.insert(shard.clone(), after.role.clone());
             if known.is_some() {
@@ -205,12 +217,7 @@ fn apply(view: &mut ClusterView, change: &Change) -> Result<(), FoldError> {
             if node_of(view, name, node)?.shards.remove(shard).is_none() {
                 return Err(mismatch(shard));
             }
-            // A shard that no node holds any more has no primary to speak of.
-            if view.primaries.contains_key(shard)
-                && !view.nodes.values().any(|node| node.shards.contains_key(shard))
-            {
-                view.primaries.remove(shard);
-            }
+            forget_primary(view, shard);
         }
         Change::ShardPrimaryChanged { shard, before, after }
         | Change::ShardPrimaryLost { shard, before, after }
@@ -228,6 +235,13 @@ fn apply(view: &mut ClusterView, change: &Change) -> Result<(), FoldError> {
         _ => {}
     }
     Ok(())
+}
+
+/// A shard that no node holds any more has no primary to speak of.
+fn forget_primary(view: &mut ClusterView, shard: &ShardId) {
+    if view.primaries.contains_key(shard) && !view.nodes.values().any(|node| node.shards.contains_key(shard)) {
+        view.primaries.remove(shard);
+    }
 }
 
 fn node_of<'a>(

@@ -10,6 +10,7 @@
 //! and back again: `fold.rs` applies events to a view, `reader.rs` keeps a reader's place in the stream.
 //! The law that ties them together: `fold(old, diff(old, new)) == new`, for any two views.
 
+pub mod absence;
 pub mod actions;
 pub mod change;
 pub mod diff;
@@ -17,6 +18,7 @@ pub mod discovery;
 pub mod event;
 pub mod fold;
 pub mod health;
+pub mod intent;
 pub mod name;
 pub mod observation;
 pub mod observe;

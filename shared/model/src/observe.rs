@@ -16,7 +16,7 @@ use crate::view::{
 /// The state after a refresh: `(old state, discovery item, observations, now) -> new state`.
 ///
 /// A node's own report alone decides what is said of it. Nodes of the record without an observation count as
-/// [`Observation::NotPolled`]; nodes that the record no longer names are marked missing and kept.
+/// [`Observation::NotPolled`]; nodes that the record no longer names are kept while they are missing.
 pub fn observe(
     old: &ClusterState,
     input: &DiscoveredCluster,
@@ -48,13 +48,20 @@ pub fn observe(
             state.counters.nodes.insert(id.clone(), counters);
         }
     }
-    for (id, node) in &mut view.nodes {
-        if !input.record.nodes.contains_key(id) {
-            node.missing_since.get_or_insert(now);
-            state.readings.entry(id.clone()).or_default().stale = true;
-            state.counters.nodes.remove(id);
+    view.nodes.retain(|id, node| {
+        if input.record.nodes.contains_key(id) {
+            return true;
         }
-    }
+        state.counters.nodes.remove(id);
+        let Some(since) = input.missing_nodes.get(id) else {
+            state.readings.remove(id);
+            state.actions.remove(id);
+            return false;
+        };
+        node.missing_since = Some(*since);
+        state.readings.entry(id.clone()).or_default().stale = true;
+        true
+    });
     let reported_name = || view.present().find_map(|(_, node)| node.cluster_name.clone());
     view.display_name = input.record.display_name.clone().or_else(reported_name);
     view.conflicts = conflicts(&view, input, observations);

@@ -124,12 +124,31 @@ pub struct DiscoveredCluster {
     pub record: ClusterRecord,
     /// The discovery that owns the cluster: the first that reported it.
     pub discovery: String,
+    /// The nodes that the source no longer reports, and since when. A node that is neither here nor in the record is removed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub missing_nodes: BTreeMap<NodeId, Timestamp>,
+    /// The nodes that operators want forgotten, and who.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub forgotten_nodes: BTreeMap<NodeId, String>,
     /// Since when the source no longer reports it.
     #[serde(default, with = "crate::time::as_rfc3339", skip_serializing_if = "Option::is_none")]
     pub missing_since: Option<Timestamp>,
+    /// Set once it is removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Removal>,
     /// How its agents are polled.
     pub agents: AgentSettings,
     /// How often it is refreshed, unless a `Cluster` object says otherwise.
     #[serde(with = "crate::time::as_millis")]
     pub refresh_interval: Duration,
+}
+
+/// The end of a cluster, as its discovery decided it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removal {
+    /// Since when it was absent; when it was forgotten, if it was not.
+    pub since: Timestamp,
+    /// Who said that it is gone. `None`: it was absent for long enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
 }

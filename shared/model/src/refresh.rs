@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::actions;
+use crate::change::Change;
 use crate::diff::diff;
 use crate::event::{Sealed, Sealer, TooLarge};
 use crate::fold::{FoldError, fold};
 use crate::observation::Observation;
 use crate::observe::observe;
-use crate::record::{DiscoveredCluster, NodeId};
+use crate::record::{DiscoveredCluster, NodeId, Removal};
 use crate::snapshot::{is_due, snapshot};
+use crate::time::Timestamp;
 use crate::view::{ClusterState, ClusterView, Snapshots};
 
 /// The most events of one commit.
@@ -36,8 +38,11 @@ pub struct Refreshed {
     pub events: Vec<Sealed>,
     /// Whether there is anything to store: an event, a counter, actions, or readings that are due.
     pub store: bool,
-    /// Whether more is to come than one commit takes: the record is due again at once.
+    /// Whether more is to come than one commit takes, or the end of a record whose removal this one tells: it is due again
+    /// at once.
     pub more: bool,
+    /// Whether the cluster is removed and that has been told: the record is to go.
+    pub ended: bool,
 }
 
 /// A refresh that can't be committed.
@@ -66,11 +71,19 @@ pub fn refresh(
     rules: Rules,
 ) -> Result<Refreshed, RefreshError> {
     let now = sealer.time;
+    if let Some(removal) = &input.removed {
+        return remove(&old, input.missing_since, removal, sealer);
+    }
     let mut state = observe(&old, input, observations, now);
     let Some(view) = state.view.as_ref() else {
-        return Ok(Refreshed { state, events: Vec::new(), store: false, more: false });
+        return Ok(Refreshed { state, events: Vec::new(), store: false, more: false, ended: false });
     };
     let mut changes = diff(old.view.as_ref(), view);
+    for change in &mut changes {
+        if let Change::NodeRemoved { node, actor, .. } = change {
+            *actor = input.forgotten_nodes.get(node).cloned();
+        }
+    }
     changes.extend(actions::diff(&old.actions, &state.actions));
     let sealer = Sealer { time: now.max(old.last_event), ..sealer.clone() };
     let mut events = sealer.seal(&changes, MAX_EVENTS, MAX_BYTES)?;
@@ -91,7 +104,7 @@ pub fn refresh(
             let events = sealer.seal(&snapshot(known), usize::MAX, usize::MAX)?;
             let snapshots = Snapshots { commits: 0, last: now };
             let state = ClusterState { snapshots, last_event: sealer.time, ..old };
-            return Ok(Refreshed { state, events, store: true, more: true });
+            return Ok(Refreshed { state, events, store: true, more: true, ended: false });
         }
     }
     if more {
@@ -108,7 +121,29 @@ pub fn refresh(
     let readings_due = now.since(old.read_at) >= rules.readings_age && state.readings != old.readings;
     let beside = state.counters != old.counters || state.actions != old.actions;
     let store = !events.is_empty() || beside || readings_due;
-    Ok(Refreshed { state, events, store, more })
+    Ok(Refreshed { state, events, store, more, ended: false })
+}
+
+/// The last commit of a cluster's record tells that it is removed. After it there is nothing to tell: the record ends.
+fn remove(
+    old: &ClusterState,
+    missing_since: Option<Timestamp>,
+    removal: &Removal,
+    sealer: &Sealer<'_>,
+) -> Result<Refreshed, RefreshError> {
+    let Some(view) = &old.view else {
+        let state = old.clone();
+        return Ok(Refreshed { state, events: Vec::new(), store: false, more: false, ended: true });
+    };
+    let mut changes = Vec::new();
+    if missing_since.is_some() && view.missing_since != missing_since {
+        changes.push(Change::ClusterMissing { since: missing_since });
+    }
+    changes.push(Change::ClusterRemoved { missing_since, actor: removal.actor.clone() });
+    let sealer = Sealer { time: sealer.time.max(old.last_event), ..sealer.clone() };
+    let events = sealer.seal(&changes, MAX_EVENTS, MAX_BYTES)?;
+    let state = ClusterState { last_event: sealer.time, ..ClusterState::default() };
+    Ok(Refreshed { state, events, store: true, more: true, ended: false })
 }
 
 /// Takes the view that the changes of a cut commit lead to. Nodes that are not yet what they were found to be keep

@@ -54,6 +54,9 @@ pub struct Summary {
     /// Discovery: records that are set aside.
     #[serde(skip_serializing_if = "is_zero")]
     pub rejected: u64,
+    /// Discovery: clusters and nodes that its source no longer reports and the shrink guard holds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub held: u64,
     /// Discovery: clusters that another discovery owns.
     #[serde(skip_serializing_if = "is_zero")]
     pub conflicts: u64,
@@ -123,13 +126,15 @@ impl Summary {
 
     /// What a list shows of a discovery.
     pub fn of_discovery(state: &DiscoveryState) -> Self {
-        let count = |of: fn(&crate::discovery::KnownCluster) -> bool| {
-            state.clusters.values().filter(|known| of(known)).count() as u64
-        };
+        let conflicts = state.clusters.values().filter(|known| known.owner.is_some()).count();
+        let missing = state.absences.absent.values().filter(|absence| absence.missing).count();
+        let held_nodes = state.clusters.values().filter_map(|known| known.nodes.held.as_ref());
+        let held = state.absences.held.iter().chain(held_nodes);
         let mut summary = Summary {
-            clusters: count(|known| known.missing_since.is_none() && known.owner.is_none()),
-            missing: count(|known| known.missing_since.is_some()),
-            conflicts: count(|known| known.owner.is_some()),
+            clusters: (state.clusters.len() - missing - conflicts) as u64,
+            missing: missing as u64,
+            conflicts: conflicts as u64,
+            held: held.map(|held| held.dropped as u64).sum(),
             rejected: state.rejected.len() as u64,
             ..Summary::default()
         };

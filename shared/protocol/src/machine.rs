@@ -7,6 +7,7 @@
 //! Claim -> Load -> [LoadOutbox -> Deliver] -> Work -> WriteSlot -> Commit -> Deliver -> Release -> Finish
 //!   |        |            (what is owed)        | nothing to store                       |
 //!   |        |                                  +----------------------------------------+
+//!   |        |                                  +-- the record is over: Bury -> Finish
 //!   |        +-- chunks of another fence: Finish, without a trace
 //!   +-- held by another: RaiseDone -> Finish
 //! ```
@@ -51,6 +52,11 @@ pub enum Step {
     WriteSlot(Slot),
     /// Name the new slot in the head.
     Commit(Commit),
+    /// Move the head away: the record is over.
+    Bury {
+        /// What `wanted` must still be: nobody asked for the record since the claim.
+        wanted: u64,
+    },
     /// Give the lease back.
     Release(Release),
     /// That was all.
@@ -116,6 +122,10 @@ pub enum Reply {
     },
     /// Work ended and changed nothing.
     Unchanged,
+    /// Work found that the record is over, and that its last event is published.
+    Ended,
+    /// Somebody asked for the record again: it goes on.
+    Wanted,
     /// Delivering what was owed has left no time to work.
     NoTime,
     /// The chunks were written.
@@ -145,6 +155,8 @@ pub enum Outcome {
     Discarded,
     /// Someone else took over half way: acknowledged; what was not committed is dropped.
     TakenOver,
+    /// The record was over, and has ended.
+    Ended,
     /// The record does not exist (any more): acknowledged.
     Gone,
     /// Failed: reported, so that the queue delivers it again.
@@ -166,6 +178,7 @@ impl Outcome {
             Outcome::Duplicate => "duplicate",
             Outcome::Discarded => "discarded",
             Outcome::TakenOver => "taken_over",
+            Outcome::Ended => "ended",
             Outcome::Gone => "gone",
             Outcome::Failed => "failed",
         }
@@ -182,6 +195,7 @@ enum At {
     WriteSlot,
     Commit,
     Deliver,
+    Bury,
     Release(Outcome),
     Finished,
 }
@@ -277,6 +291,7 @@ impl Machine {
             // Items that were contested and are noted already: nothing is left of them.
             (At::Work, Reply::Unchanged) if self.contested => self.all_delivered(),
             (At::Work, Reply::Unchanged) => self.release(Outcome::Unchanged),
+            (At::Work, Reply::Ended) => self.bury(),
             (At::Work, Reply::NoTime) => {
                 self.more = true;
                 self.release(Outcome::Delivered)
@@ -315,6 +330,12 @@ impl Machine {
                 // It may land later, or have landed: nothing may be said of what is owed.
                 self.delivered = None;
                 self.release(Outcome::Failed)
+            }
+
+            (At::Bury, Reply::Done) => self.finish(Outcome::Ended),
+            (At::Bury, Reply::Wanted) => {
+                self.more = true;
+                self.release(Outcome::Unchanged)
             }
 
             (At::Release(outcome), Reply::Done | Reply::TakenOver) => self.finish(outcome),
@@ -371,6 +392,11 @@ impl Machine {
         self.contested = contested;
         self.at = At::Work;
         Step::Work { sequence: self.sequence, contested }
+    }
+
+    fn bury(&mut self) -> Step {
+        self.at = At::Bury;
+        Step::Bury { wanted: self.head().map_or(0, |head| head.wanted) }
     }
 
     fn deliver(&mut self) -> Step {
