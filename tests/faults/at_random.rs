@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// Seeds of a quick run. `REPLICANTE_SEEDS` runs as many as one likes, `REPLICANTE_SEED` the one that it names.
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 40;
 /// What happens in a run, until all is recovered.
 const TURNS: usize = 120;
 const WORKERS: usize = 4;
@@ -403,19 +403,16 @@ async fn all(first: u64) {
 }
 
 #[tokio::test]
-#[ignore = "takes minutes"]
 async fn even_seeds_keep_the_promise() {
     all(0).await;
 }
 
 #[tokio::test]
-#[ignore = "takes minutes"]
 async fn odd_seeds_keep_the_promise() {
     all(1).await;
 }
 
 #[tokio::test]
-#[ignore = "takes minutes"]
 async fn a_seed_repeats_exactly() {
     let mut traces = Vec::new();
     for _ in 0..2 {
