@@ -1,7 +1,7 @@
 //! What changed, in one line: one sentence for each type of event.
 
 use replicante_model::actions::ActionView;
-use replicante_model::change::{Change, ClusterHeader, RecordDifference, SnapshotPart};
+use replicante_model::change::{Change, ClusterHeader, RecordDifference, Shrink, SnapshotPart};
 use replicante_model::observation::{AgentInfo, Role};
 use replicante_model::record::AgentApi;
 use replicante_model::time::Timestamp;
@@ -28,6 +28,9 @@ pub fn describe(change: &Change) -> String {
         Change::ClusterRestored { missing_since } => {
             format!("reported by its source again{}", at("missing since", missing_since))
         }
+        Change::ClusterRemoved { missing_since, actor } => {
+            format!("removed{}{}", by(actor), at("missing since", missing_since))
+        }
         Change::ClusterHealthChanged { before, after } => {
             format!("{} -> {}", health(*before), health(*after))
         }
@@ -50,6 +53,9 @@ pub fn describe(change: &Change) -> String {
         Change::NodeMissing { node, .. } => format!("{node}: no longer reported by its source"),
         Change::NodeRestored { node, missing_since } => {
             format!("{node}: reported by its source again{}", at("missing since", missing_since))
+        }
+        Change::NodeRemoved { node, missing_since, actor } => {
+            format!("{node}: removed{}{}", by(actor), at("missing since", missing_since))
         }
         Change::ShardNew { node, shard, after } => format!("{shard} on {node}: {}", role(&after.role)),
         Change::ShardChanged { node, shard, before, after } => {
@@ -88,6 +94,27 @@ pub fn describe(change: &Change) -> String {
         Change::DiscoveryConflictResolved { cluster, owner } => {
             format!("{cluster} no longer belongs to discovery {owner}")
         }
+        Change::DiscoveryShrinkHeld(shrink) => {
+            format!("{} would go: held until confirmed (answer {})", what_shrinks(shrink), shrink.answer)
+        }
+        Change::DiscoveryShrinkConfirmed(shrink) => {
+            format!("{} are gone: confirmed{}", what_shrinks(shrink), by(&shrink.actor))
+        }
+        Change::DiscoveryShrinkResolved(shrink) => {
+            format!("no longer held: {}", what_shrinks(shrink))
+        }
+    }
+}
+
+fn by(actor: &Option<String>) -> String {
+    actor.as_ref().map(|actor| format!(" by {actor}")).unwrap_or_default()
+}
+
+/// `3 of 10 clusters`, `2 of 3 nodes of orders`.
+fn what_shrinks(shrink: &Shrink) -> String {
+    match &shrink.cluster {
+        None => format!("{} of {}", shrink.dropped, count(shrink.known, "cluster")),
+        Some(cluster) => format!("{} of {} of {cluster}", shrink.dropped, count(shrink.known, "node")),
     }
 }
 
@@ -100,8 +127,12 @@ pub fn tone(change: &Change) -> Tone {
         | Change::ShardPrimaryLost { .. }
         | Change::ShardPrimaryConflict { .. }
         | Change::ClusterIdentityConflict(_)
+        | Change::DiscoveryShrinkHeld(_)
         | Change::DiscoveryFailed { .. } => Tone::Bad,
         Change::ClusterMissing { .. }
+        | Change::ClusterRemoved { .. }
+        | Change::NodeRemoved { .. }
+        | Change::DiscoveryShrinkConfirmed(_)
         | Change::NodeMissing { .. }
         | Change::ShardRemoved { .. }
         | Change::ActionLost { .. }
@@ -115,6 +146,7 @@ pub fn tone(change: &Change) -> Tone {
         | Change::ClusterIdentityResolved(_)
         | Change::DiscoveryRecovered { .. }
         | Change::DiscoveryRecordAccepted { .. }
+        | Change::DiscoveryShrinkResolved(_)
         | Change::DiscoveryConflictResolved { .. } => Tone::Good,
         Change::ClusterSnapshot(_) => Tone::Quiet,
         Change::ClusterChanged { .. }

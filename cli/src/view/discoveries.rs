@@ -82,9 +82,18 @@ pub fn discovery(
     };
     let rejected = state.rejected.iter().map(|(record, reason)| vec![Cell::text(record), Cell::text(reason)]);
     section("Records that are set aside", &["RECORD", "REASON"], rejected.collect());
-    let missing = state.clusters.iter().filter_map(|(id, known)| {
-        let since = known.missing_since?;
-        Some(vec![Cell::text(id), Cell::text(since.rfc3339()), Cell::number(known.missing_answers.into())])
+    let held = state.absences.held.iter().map(|held| ("its clusters".to_owned(), held));
+    let nodes = state
+        .clusters
+        .iter()
+        .filter_map(|(id, known)| known.nodes.held.as_ref().map(|held| (format!("the nodes of {id}"), held)));
+    let held = held.chain(nodes).map(|(of, held)| {
+        let would_go = format!("{} of {}", held.dropped, held.known);
+        vec![Cell::text(of), Cell::text(would_go), Cell::text(held.since.rfc3339()), Cell::text(&held.answer)]
+    });
+    section("Held: the source no longer reports so many that it needs your word", HELD, held.collect());
+    let missing = state.absences.absent.iter().filter(|(_, absence)| absence.missing).map(|(id, absence)| {
+        vec![Cell::text(id), Cell::text(absence.since.rfc3339()), Cell::number(absence.answers.into())]
     });
     section("Clusters that it no longer reports", &["CLUSTER", "SINCE", "ANSWERS"], missing.collect());
     let owned = state
@@ -94,6 +103,9 @@ pub fn discovery(
     section("Clusters that another discovery owns", &["CLUSTER", "DISCOVERY"], owned.collect());
     lines
 }
+
+/// What is shown of what the shrink guard holds.
+const HELD: &[&str] = &["HELD", "WOULD GO", "SINCE", "ANSWER"];
 
 fn source(source: &SourceSpec) -> String {
     match replicante_sources::open(source) {
@@ -108,29 +120,25 @@ mod tests {
     use crate::files::parse_text;
     use crate::view::given::{NOW, head, plain};
     use replicante_model::RecordName;
+    use replicante_model::absence::{Absence, Absences};
     use replicante_model::discovery::{Failing, KnownCluster};
-    use replicante_model::record::ClusterRecord;
     use replicante_model::summary::Summary;
     use std::time::Duration;
 
-    fn known(owner: Option<&str>, missing: bool) -> KnownCluster {
-        KnownCluster {
-            record: ClusterRecord::default(),
-            missing_since: missing.then_some(NOW),
-            missing_answers: u32::from(missing),
-            generation: 0,
-            owner: owner.map(String::from),
-        }
+    fn known(owner: Option<&str>) -> KnownCluster {
+        KnownCluster { owner: owner.map(String::from), ..KnownCluster::default() }
     }
 
     fn state() -> DiscoveryState {
+        let missing = Absence { since: NOW, answers: 1, missing: true, confirmed_by: None };
         DiscoveryState {
             clusters: [
-                ("billing".to_string(), known(None, true)),
-                ("orders".to_string(), known(None, false)),
-                ("zk-01".to_string(), known(Some("other"), false)),
+                ("billing".to_string(), known(None)),
+                ("orders".to_string(), known(None)),
+                ("zk-01".to_string(), known(Some("other"))),
             ]
             .into(),
+            absences: Absences { absent: [("billing".to_string(), missing)].into(), ..Absences::default() },
             rejected: [("clusters[3]".to_string(), "it has no cluster_id".to_string())].into(),
             failing: Some(Failing { since: NOW, reason: "status 500 from http://inv/clusters".into() }),
             ..DiscoveryState::default()

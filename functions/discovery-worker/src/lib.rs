@@ -12,11 +12,15 @@ use replicante_aws::{
     AwsError, Clients, DiscoveryItem, ItemWrite, MAX_DISCOVERED, Object as StoredObject, ObjectKind, Table,
     encode_cluster,
 };
-use replicante_model::discovery::{ClusterSettings, DiscoveryState, Run, answered, contested, failed, item};
+use replicante_model::absence::RemovalRules;
+use replicante_model::discovery::{
+    ClusterSettings, DiscoveryState, Given, Run, answered, contested, failed, forgotten, item,
+};
+use replicante_model::intent::Intents;
 use replicante_model::record::{RejectedRecord, SourceAnswer};
 use replicante_model::summary::Summary;
 use replicante_model::{RecordName, Timestamp};
-use replicante_objects::{Discovery, DiscoverySpec, Object};
+use replicante_objects::{Discovery, DiscoverySpec, Object, RemovalSpec};
 use replicante_outbound::Outbound;
 use replicante_protocol::head::Head;
 use replicante_s3::Objects;
@@ -55,19 +59,42 @@ impl Job for Discover {
         state: DiscoveryState,
     ) -> Result<Worked<DiscoveryState>, WorkError> {
         let record = &context.head.record;
-        let spec = spec_of(context.table, record).await?;
+        let intents = Intents::at(context.now, context.table.intents(record).await?);
+        let spec = match spec_of(context.table, record).await {
+            Ok(spec) => spec,
+            // Whatever became of the object: what is to be forgotten goes.
+            Err(_) if state.has_to_forget(&intents) => {
+                let (settings, owners) = (state.settings.clone(), BTreeMap::new());
+                let given = Given {
+                    name: &record.id,
+                    settings: &settings,
+                    rules: RemovalRules::default(),
+                    owners: &owners,
+                    intents: &intents,
+                    now: context.now,
+                };
+                return seal(context, &state, forgotten(&state, &given));
+            }
+            Err(error) => return Err(error),
+        };
         let source = replicante_sources::open(&spec.source)
             .map_err(|error| WorkError::Input(format!("the object of {record}: {error}")))?;
         let run = match timeout_at(context.gather_until, source.fetch(&self.outside)).await {
             Ok(Ok(mut answer)) => {
-                let settings = ClusterSettings {
-                    agents: spec.agents,
-                    refresh_interval: spec.refresh.interval,
-                    confirmations: spec.removal.confirmations,
-                };
-                set_aside_too_large(&mut answer, &record.id, &settings)?;
+                let settings =
+                    ClusterSettings { agents: spec.agents, refresh_interval: spec.refresh.interval };
+                set_aside_too_large(&mut answer, &state, &record.id, &settings)?;
                 let owners = owners(context, &state).await?;
-                answered(&state, &record.id, &answer, &settings, &owners, context.now)
+                let RemovalSpec { grace, confirmations, max_shrink } = spec.removal;
+                let given = Given {
+                    name: &record.id,
+                    settings: &settings,
+                    rules: RemovalRules { grace, confirmations, max_shrink },
+                    owners: &owners,
+                    intents: &intents,
+                    now: context.now,
+                };
+                answered(&state, &answer, &given)
             }
             Ok(Err(error)) => {
                 tracing::warn!(%record, %error, "the source gave no complete answer");
@@ -101,6 +128,12 @@ impl Job for Discover {
             }
             ItemWrite::TakenOver => return Ok(Delivered::TakenOver),
         }
+        if item.cluster.removed.is_some() {
+            // To be told and ended by its own refresh, enabled or not. Where there is none, there is nothing to end.
+            let (record, interval) = (item.record(), item.cluster.refresh_interval);
+            context.table.want(&record, interval, true, Timestamp::now()).await?;
+            return Ok(Delivered::Done);
+        }
         ask_for(context.table, &item.record(), item.cluster.refresh_interval).await?;
         Ok(Delivered::Done)
     }
@@ -117,16 +150,25 @@ async fn spec_of(table: &Table, record: &RecordName) -> Result<DiscoverySpec, Wo
     }
 }
 
-/// Sets aside each record whose discovery item the table would not take. Found out when the item is written, after
-/// the commit, it would hold up the discovery for good.
+/// Sets aside each record whose discovery item the table would not take, with the nodes that the source no longer
+/// reports and that are not removed yet. Found out when the item is written, after the commit, it would hold up the
+/// discovery for good.
 fn set_aside_too_large(
     answer: &mut SourceAnswer,
+    state: &DiscoveryState,
     discovery: &str,
     settings: &ClusterSettings,
 ) -> Result<(), AwsError> {
     let mut too_large = Vec::new();
-    for (id, record) in answer.clusters.iter().filter(|(_, record)| record.nodes.len() > ALWAYS_FITS) {
-        if encode_cluster(&item(discovery, record, None, settings))?.len() > MAX_DISCOVERED {
+    for (id, record) in &answer.clusters {
+        let known = state.clusters.get(id);
+        let most = known.map_or(0, |known| known.record.nodes.len() + known.nodes.absent.len());
+        if record.nodes.len() + most <= ALWAYS_FITS {
+            continue;
+        }
+        let mut all = known.cloned().unwrap_or_default();
+        all.record.nodes.extend(record.nodes.clone());
+        if encode_cluster(&item(discovery, &all, None, settings))?.len() > MAX_DISCOVERED {
             too_large.push(id.clone());
         }
     }
@@ -157,7 +199,8 @@ async fn owners(
     stream::iter(contested)
         .map(|id| async move {
             let item = context.table.discovery_item(&RecordName::cluster(&*record.namespace, &*id)).await?;
-            Ok((id, item.map(|item| item.discovery)))
+            let owner = item.filter(|item| item.removed.is_none()).map(|item| item.discovery);
+            Ok((id, owner))
         })
         .buffer_unordered(READS_AT_ONCE)
         .take_until(sleep_until(context.gather_until))
@@ -219,5 +262,6 @@ fn seal(context: &Context<'_>, old: &DiscoveryState, run: Run) -> Result<Worked<
         items: run.items.into_iter().map(item).collect::<Result<_, _>>()?,
         store: run.store,
         more: run.more,
+        ended: false,
     })
 }

@@ -65,7 +65,8 @@ impl Job for Refresh {
             })
             .collect();
         // A cluster that its source no longer reports is no longer polled: what is shown of it is stale.
-        let targets = if item.missing_since.is_some() { &[] } else { targets.as_slice() };
+        let targets =
+            if item.missing_since.is_some() || item.removed.is_some() { &[] } else { targets.as_slice() };
         let slot = context.task.stamp.unwrap_or(context.now).0
             / i64::try_from(context.head.interval.as_millis()).unwrap_or(1).max(1);
         // Each refresh begins behind those that the one before was sure to reach.
@@ -84,6 +85,7 @@ impl Job for Refresh {
             items: Vec::new(),
             store: refreshed.store,
             more: refreshed.more,
+            ended: refreshed.ended,
         })
     }
 

@@ -1,18 +1,25 @@
 //! The calls on one item: read it, put it, update it. Each is metered, and says what was tried when it fails.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConsumedCapacity, ReturnConsumedCapacity, ReturnValue,
-    ReturnValuesOnConditionCheckFailure,
+    AttributeValue, CancellationReason, ConsumedCapacity, ReturnConsumedCapacity, ReturnValue,
+    ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
+use tokio::time::sleep;
 
 use crate::error::AwsError;
 use crate::expression::{Change, Guard, text};
 use crate::table::Table;
+
+/// How often a transaction is tried when others write the same items, and the pause before the second attempt.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// An item as the SDK gives it.
 pub(crate) type Item = HashMap<String, AttributeValue>;
@@ -44,11 +51,13 @@ pub(crate) enum Write {
     Refused(Option<Item>),
 }
 
-impl Write {
-    /// Whether it took effect.
-    pub fn is_done(&self) -> bool {
-        matches!(self, Write::Done(_))
-    }
+/// What came of several writes, all or none.
+#[derive(Debug)]
+pub(crate) enum Transaction {
+    /// All took effect.
+    Done,
+    /// None did. For each, in order: whether its condition does not hold, for this item or for want of one.
+    Refused(Vec<Option<Option<Item>>>),
 }
 
 impl Table {
@@ -70,6 +79,76 @@ impl Table {
             .map_err(|error| AwsError::call(action(), &error))?;
         self.meter.read(got.consumed_capacity());
         Ok(got.item)
+    }
+
+    /// Reads all items of a partition, as a Query reads them: eventually consistent.
+    pub(crate) async fn query_all(
+        &self,
+        partition: &str,
+        action: impl Fn() -> String,
+    ) -> Result<Vec<Item>, AwsError> {
+        let mut items = Vec::new();
+        let mut start: Option<Item> = None;
+        loop {
+            let page = self
+                .client
+                .query()
+                .table_name(&*self.name)
+                .key_condition_expression("pk = :pk")
+                .expression_attribute_values(":pk", text(partition))
+                .set_exclusive_start_key(start)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(|error| AwsError::call(action(), &error))?;
+            self.meter.read(page.consumed_capacity());
+            items.extend(page.items.unwrap_or_default());
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+
+    /// Several writes, all or none. When somebody else writes one of the items at the same time, it is tried again.
+    pub(crate) async fn transact(
+        &self,
+        writes: Vec<TransactWriteItem>,
+        action: impl Fn() -> String,
+    ) -> Result<Transaction, AwsError> {
+        for attempt in 1.. {
+            let sent = self
+                .client
+                .transact_write_items()
+                .set_transact_items(Some(writes.clone()))
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await;
+            let error = match sent {
+                Ok(done) => {
+                    done.consumed_capacity().iter().for_each(|consumed| self.meter.write(Some(consumed)));
+                    return Ok(Transaction::Done);
+                }
+                Err(error) => error,
+            };
+            let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+                error.as_service_error()
+            else {
+                return Err(AwsError::call(action(), &error));
+            };
+            let refused = |reason: &CancellationReason| {
+                (reason.code() == Some("ConditionalCheckFailed")).then(|| reason.item.clone())
+            };
+            let refused: Vec<_> = cancelled.cancellation_reasons().iter().map(refused).collect();
+            if refused.iter().any(Option::is_some) {
+                return Ok(Transaction::Refused(refused));
+            }
+            if attempt == ATTEMPTS {
+                return Err(AwsError::call(action(), &error));
+            }
+            sleep(PAUSE * attempt).await;
+        }
+        Ok(Transaction::Refused(Vec::new()))
     }
 
     /// Puts a whole item, on the conditions of `guard`.

@@ -15,11 +15,6 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// There is no such item.
-    pub fn absent() -> Self {
-        Self::default().on("attribute_not_exists(#pk)", &["pk"])
-    }
-
     /// There is such an item.
     pub fn exists() -> Self {
         Self::default().on("attribute_exists(#pk)", &["pk"])

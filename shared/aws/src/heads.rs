@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, ReturnValue};
+use aws_sdk_dynamodb::types::ReturnValue;
 use replicante_model::time::millis;
 use replicante_model::{Kind, RecordName, Timestamp};
 use replicante_protocol::head::Head;
 use replicante_protocol::schedule::Plan;
 
-use crate::calls::{Item, Write};
+use crate::calls::Write;
 use crate::error::AwsError;
-use crate::expression::{Change, Guard, flag, number, text, time};
-use crate::head_item::{from_item, key, to_item};
+use crate::expression::{Change, Guard, flag, number, time};
+use crate::head_item::{from_item, key};
 use crate::table::{Table, head_partition};
 
 /// The heads of one spread shard.
@@ -41,34 +41,15 @@ impl Table {
     pub async fn heads(&self, kind: Kind, shard: u64) -> Result<Heads, AwsError> {
         let partition = head_partition(kind, shard);
         let mut heads = Heads::default();
-        let mut start: Option<Item> = None;
-        loop {
-            let page = self
-                .client
-                .query()
-                .table_name(&*self.name)
-                .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", text(&*partition))
-                .set_exclusive_start_key(start)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await
-                .map_err(|error| {
-                    AwsError::call(format!("listing {partition} in table {}", self.name), &error)
-                })?;
-            self.meter.read(page.consumed_capacity());
-            for item in page.items() {
-                match from_item(kind, item) {
-                    Ok(head) => heads.heads.push(head),
-                    // One damaged head keeps no other record from its work.
-                    Err(error) => heads.unreadable.push(error),
-                }
-            }
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                return Ok(heads);
+        let action = || format!("listing {partition} in table {}", self.name);
+        for item in self.query_all(&partition, action).await? {
+            match from_item(kind, &item) {
+                Ok(head) => heads.heads.push(head),
+                // One damaged head keeps no other record from its work.
+                Err(error) => heads.unreadable.push(error),
             }
         }
+        Ok(heads)
     }
 
     /// One head, strongly consistent.
@@ -105,15 +86,6 @@ impl Table {
             .set("queued_due", time(Timestamp::ZERO))
             .set("lease_until", time(Timestamp::ZERO));
         self.update_head(&head.record, change, "forgetting the queued task of").await.map(|_| ())
-    }
-
-    /// Creates the head of a record that has none. Returns false when it exists.
-    ///
-    /// # Errors
-    /// When the table can't be written.
-    pub async fn create_head(&self, head: &Head) -> Result<bool, AwsError> {
-        let action = || format!("creating the head of {}", head.record);
-        Ok(self.put(to_item(head), Guard::absent(), action).await?.is_done())
     }
 
     /// Asks for a record that exists: its interval and whether it is enabled, `due` pulled forward to `now`

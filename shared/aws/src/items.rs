@@ -8,8 +8,9 @@ use replicante_protocol::slot::{FORMAT, decode_state, encode_state};
 use serde::{Deserialize, Serialize};
 
 use crate::calls::{Item, Key, Write, string};
+use crate::ends::KEPT;
 use crate::error::AwsError;
-use crate::expression::{Guard, number, text};
+use crate::expression::{Guard, flag, number, text};
 use crate::table::{Table, body_partition};
 
 /// The sort key of a cluster's discovery item, in the partition of its body.
@@ -86,8 +87,8 @@ pub struct Object {
 }
 
 impl Table {
-    /// Writes a cluster's discovery item, on condition that it has no owner yet, or that the owner is this
-    /// discovery and the stored fence is not higher than ours.
+    /// Writes a cluster's discovery item, on condition that it has no owner yet, that the owner is this discovery and
+    /// the stored fence is not higher than ours, or that another owner has retired it.
     ///
     /// # Errors
     /// When the table can't be written.
@@ -103,13 +104,20 @@ impl Table {
         stored.insert("owner".into(), text(owner));
         stored.insert("owner_fence".into(), number(fence));
         stored.insert("item".into(), AttributeValue::B(Blob::new(cluster)));
+        if let Some(removal) = &item.cluster.removed {
+            // Its owner retires it: another discovery may take it. It is kept as long as a writer of its fence may live.
+            stored.insert("retired".into(), flag(true));
+            stored.insert("expires".into(), number(removal.at.plus(KEPT).seconds()));
+        }
         let guard = Guard::default()
             .on(
-                "attribute_not_exists(#owner) OR (#owner = :owner AND #owner_fence <= :fence)",
-                &["owner", "owner_fence"],
+                "attribute_not_exists(#owner) OR (#owner = :owner AND #owner_fence <= :fence) \
+                 OR (#owner <> :owner AND #retired = :yes)",
+                &["owner", "owner_fence", "retired"],
             )
             .with(":owner", text(owner))
-            .with(":fence", number(fence));
+            .with(":fence", number(fence))
+            .with(":yes", flag(true));
         match self.put(stored, guard, || format!("writing the discovery item of {record}")).await? {
             Write::Done(_) => Ok(ItemWrite::Written),
             Write::Refused(found) => {

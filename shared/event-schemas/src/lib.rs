@@ -33,6 +33,7 @@ pub const SCHEMAS: &[(&str, &str)] = schemas![
     "cluster.changed",
     "cluster.missing",
     "cluster.restored",
+    "cluster.removed",
     "cluster.health_changed",
     "cluster.identity_conflict",
     "cluster.identity_resolved",
@@ -48,6 +49,7 @@ pub const SCHEMAS: &[(&str, &str)] = schemas![
     "node.down",
     "node.missing",
     "node.restored",
+    "node.removed",
     "shard.new",
     "shard.changed",
     "shard.removed",
@@ -64,6 +66,9 @@ pub const SCHEMAS: &[(&str, &str)] = schemas![
     "discovery.record_accepted",
     "discovery.conflict",
     "discovery.conflict_resolved",
+    "discovery.shrink_held",
+    "discovery.shrink_confirmed",
+    "discovery.shrink_resolved",
 ];
 
 static VALIDATORS: LazyLock<Result<BTreeMap<&'static str, Validator>, String>> = LazyLock::new(compile);

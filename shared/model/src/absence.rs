@@ -23,6 +23,12 @@ pub struct RemovalRules {
     pub max_shrink: Option<u8>,
 }
 
+impl Default for RemovalRules {
+    fn default() -> Self {
+        RemovalRules { grace: Duration::from_secs(600), confirmations: 3, max_shrink: Some(30) }
+    }
+}
+
 /// Something that the source no longer names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Absence {

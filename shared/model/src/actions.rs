@@ -206,6 +206,8 @@ pub fn apply(actions: &mut BTreeMap<NodeId, NodeActions>, change: &Change) {
                 known.known.remove(action);
             }
         }
+        Change::NodeRemoved { node, .. } => drop(actions.remove(node)),
+        Change::ClusterRemoved { .. } => actions.clear(),
         _ => {}
     }
 }

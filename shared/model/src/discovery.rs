@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use self::answered::{Given, answered, forgotten};
 use crate::absence::Absences;
 use crate::change::Change;
+use crate::intent::Intents;
 use crate::record::{AgentSettings, ClusterRecord, DiscoveredCluster, NodeId};
 use crate::time::Timestamp;
 
@@ -30,7 +31,7 @@ pub struct ClusterSettings {
 }
 
 /// One cluster, as its discovery knows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownCluster {
     /// The record as it was reported last, with the nodes that the shrink guard holds, and without those that are missing.
     pub record: ClusterRecord,
@@ -80,6 +81,17 @@ pub struct DiscoveryState {
     /// The time of the record's last event: the next is not earlier.
     #[serde(default)]
     pub last_event: Timestamp,
+}
+
+impl DiscoveryState {
+    /// Whether operators want anything forgotten that is known.
+    pub fn has_to_forget(&self, intents: &Intents) -> bool {
+        let forgotten = |(id, nodes): (&String, &BTreeMap<NodeId, String>)| {
+            self.clusters.get(id).is_some_and(|known| known.forgotten != *nodes)
+        };
+        intents.forgotten.keys().any(|id| self.clusters.contains_key(id))
+            || intents.forgotten_nodes.iter().any(forgotten)
+    }
 }
 
 /// What a run commits.
@@ -159,4 +171,3 @@ pub fn item(
         refresh_interval: settings.refresh_interval,
     }
 }
-

@@ -239,7 +239,8 @@ fn apply(view: &mut ClusterView, change: &Change) -> Result<(), FoldError> {
 
 /// A shard that no node holds any more has no primary to speak of.
 fn forget_primary(view: &mut ClusterView, shard: &ShardId) {
-    if view.primaries.contains_key(shard) && !view.nodes.values().any(|node| node.shards.contains_key(shard)) {
+    if view.primaries.contains_key(shard) && !view.nodes.values().any(|node| node.shards.contains_key(shard))
+    {
         view.primaries.remove(shard);
     }
 }

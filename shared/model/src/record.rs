@@ -146,8 +146,8 @@ pub struct DiscoveredCluster {
 /// The end of a cluster, as its discovery decided it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removal {
-    /// Since when it was absent; when it was forgotten, if it was not.
-    pub since: Timestamp,
+    /// When it was decided.
+    pub at: Timestamp,
     /// Who said that it is gone. `None`: it was absent for long enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,

@@ -84,7 +84,9 @@ pub fn refresh(
             *actor = input.forgotten_nodes.get(node).cloned();
         }
     }
-    changes.extend(actions::diff(&old.actions, &state.actions));
+    // A node that is removed takes its actions along.
+    let is_of_view = |change: &Change| change.about().0.is_some_and(|node| view.nodes.contains_key(node));
+    changes.extend(actions::diff(&old.actions, &state.actions).into_iter().filter(is_of_view));
     let sealer = Sealer { time: now.max(old.last_event), ..sealer.clone() };
     let mut events = sealer.seal(&changes, MAX_EVENTS, MAX_BYTES)?;
     let more = events.len() < changes.len();

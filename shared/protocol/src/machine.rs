@@ -620,6 +620,28 @@ mod tests {
         assert_eq!(m.next(Reply::Done), Step::Finish(Outcome::Delivered));
     }
 
+    #[test]
+    fn a_record_that_is_over_ends_unless_somebody_asked_for_it_since_the_claim() {
+        let mut over = head(true);
+        over.wanted = 5;
+        let mut m = machine();
+        m.next(Reply::Claimed(over));
+        m.next(Reply::Loaded);
+        m.next(Reply::Loaded);
+        m.next(delivered(10));
+        assert_eq!(m.next(Reply::Ended), Step::Bury { wanted: 5 });
+        let mut wanted = m.clone();
+        let Step::Release(release) = wanted.next(Reply::Wanted) else { panic!("no release") };
+        assert!(release.clear_owed && release.due_at_once && release.success);
+        assert_eq!(wanted.next(Reply::Done), Step::Finish(Outcome::Unchanged));
+        let mut late = m.clone();
+        assert_eq!(late.next(Reply::TakenOver), Step::Finish(Outcome::TakenOver));
+        let mut unknown = m.clone();
+        let Step::Release(release) = unknown.next(Reply::Failed) else { panic!("no release") };
+        assert!(!release.success, "the task comes again, and finds it ended or ends it");
+        assert_eq!(m.next(Reply::Done), Step::Finish(Outcome::Ended));
+    }
+
     /// Every reply after every act: whatever happens, the rules hold and the task ends.
     #[test]
     fn no_sequence_of_replies_breaks_a_rule() {
@@ -633,6 +655,7 @@ mod tests {
                     Reply::ClaimRefused(None),
                 ]),
                 Step::RaiseDone | Step::Release(_) => all.push(Reply::Done),
+                Step::Bury { .. } => all.extend([Reply::Done, Reply::Wanted]),
                 Step::Load(_) | Step::LoadOutbox(_) => all.extend([Reply::Loaded, Reply::Mismatch]),
                 Step::Deliver { .. } => all.extend([
                     delivered(99),
@@ -642,6 +665,7 @@ mod tests {
                 Step::Work { .. } => all.extend([
                     Reply::Unchanged,
                     Reply::NoTime,
+                    Reply::Ended,
                     Reply::Worked { events: 0, items: false, more: false },
                     Reply::Worked { events: 3, items: true, more: true },
                 ]),
@@ -699,6 +723,9 @@ mod tests {
                     }
                     Step::Work { contested: false, .. } => {
                         assert!(!now.undelivered, "work before what is owed")
+                    }
+                    Step::Bury { .. } => {
+                        assert!(!now.undelivered && now.commits == 0, "what is owed is published first");
                     }
                     Step::Release(release) => {
                         assert!(!(release.clear_owed && (now.undelivered || now.unknown)), "{reply:?}");

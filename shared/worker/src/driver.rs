@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
-use replicante_aws::{AwsError, ClaimError, FenceError, LoadError, Stream, Table};
+use replicante_aws::{AwsError, Buried, ClaimError, FenceError, LoadError, Stream, Table};
 use replicante_model::Timestamp;
 use replicante_model::summary::Summary;
 use replicante_protocol::head::Head;
@@ -164,6 +164,7 @@ impl<J: Job> Run<'_, J> {
                     }
                     self.fenced(sent, Reply::Committed)
                 }
+                (Step::Bury { wanted }, Some(head)) => self.bury(head, *wanted).await,
                 (Step::Release(release), Some(head)) => self.release(head, release).await,
                 // The machine asks for nothing but a claim before it has a head.
                 (_, None) => Reply::Failed,
@@ -308,6 +309,9 @@ impl<J: Job> Run<'_, J> {
     }
 
     fn worked(&mut self, sequence: u64, worked: Worked<J::State>) -> Reply {
+        if worked.ended {
+            return Reply::Ended;
+        }
         self.summary = Some(worked.summary);
         if !worked.store {
             return Reply::Unchanged;
@@ -339,6 +343,20 @@ impl<J: Job> Run<'_, J> {
             Ok(body) => Reply::Written(body),
             Err(FenceError::TakenOver) => Reply::TakenOver,
             Err(FenceError::Aws(error)) => self.failed(&error),
+        }
+    }
+
+    async fn bury(&mut self, head: &Head, wanted: u64) -> Reply {
+        match self.table.bury(head, wanted, self.began).await {
+            Ok(Buried::Done) => {
+                if let Err(error) = self.table.clear_body(&head.record, head.fence).await {
+                    tracing::warn!(record = %head.record, %error, "what it had stored is left behind");
+                }
+                Reply::Done
+            }
+            Ok(Buried::Wanted) => Reply::Wanted,
+            Ok(Buried::TakenOver) => Reply::TakenOver,
+            Err(error) => self.failed(&error),
         }
     }
 

@@ -60,6 +60,8 @@ pub struct Worked<S> {
     pub store: bool,
     /// Whether more is to come than one commit takes.
     pub more: bool,
+    /// Whether the record is over, and its last event published: it is to end.
+    pub ended: bool,
     /// What a list shows.
     pub summary: Summary,
 }

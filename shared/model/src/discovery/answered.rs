@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    ClusterSettings, DiscoveryState, KnownCluster, MAX_CHANGES, MAX_CLUSTERS, Run, finish, item,
-};
+use super::{ClusterSettings, DiscoveryState, KnownCluster, MAX_CHANGES, MAX_CLUSTERS, Run, finish, item};
 use crate::absence::{Absence, Guarded, RemovalRules};
 use crate::change::{Change, Shrink};
 use crate::intent::Intents;
@@ -129,7 +127,7 @@ impl<'a> Answered<'a> {
             let since = self.state.absences.missing_since(id);
             self.state.absences.forget(id);
             if known.owner.is_none() {
-                let removed = Removal { since: since.unwrap_or(now), actor: Some(actor.clone()) };
+                let removed = Removal { at: now, actor: Some(actor.clone()) };
                 let item = item(name, &known, since, settings);
                 self.items.insert(id.clone(), DiscoveredCluster { removed: Some(removed), ..item });
             }
@@ -167,7 +165,10 @@ impl<'a> Answered<'a> {
         let generation = self.state.generation;
         let is_absent = self.state.absences.absent.contains_key(id);
         let goes_on = |known: &&KnownCluster| {
-            !is_absent && known.generation == generation && known.owner == owner && known.forgotten == *forgotten
+            !is_absent
+                && known.generation == generation
+                && known.owner == owner
+                && known.forgotten == *forgotten
         };
         let before_and_on = before.filter(goes_on);
         if before_and_on.is_some_and(|known| known.nodes.is_empty() && known.record == *record) {
@@ -256,15 +257,14 @@ impl<'a> Answered<'a> {
             self.state.clusters.remove(&id);
         }
         let room = MAX_CLUSTERS - self.items.len();
-        let step =
-            self.state.absences.answered(named, &dropped, rules, &intents.clusters, room, now);
+        let step = self.state.absences.answered(named, &dropped, rules, &intents.clusters, room, now);
         self.more |= step.more;
         if let Some(guarded) = step.guarded {
             self.changes.push(shrink(None, guarded, &self.state.absences.absent));
         }
         for (id, absence) in step.removed {
             let Some(known) = self.state.clusters.remove(&id) else { continue };
-            let removed = Removal { since: absence.since, actor: absence.confirmed_by };
+            let removed = Removal { at: now, actor: absence.confirmed_by };
             let item = item(name, &known, Some(absence.since), settings);
             self.items.insert(id, DiscoveredCluster { removed: Some(removed), ..item });
         }
@@ -291,11 +291,7 @@ fn resolved(cluster: &str, owner: &str) -> Change {
     Change::DiscoveryConflictResolved { cluster: cluster.into(), owner: owner.into() }
 }
 
-fn shrink(
-    cluster: Option<&str>,
-    guarded: Guarded,
-    absent: &BTreeMap<String, Absence>,
-) -> Change {
+fn shrink(cluster: Option<&str>, guarded: Guarded, absent: &BTreeMap<String, Absence>) -> Change {
     let cluster = cluster.map(String::from);
     let held = absent.iter().filter(|(_, absence)| absence.confirmed_by.is_none());
     match guarded {
@@ -307,5 +303,302 @@ fn shrink(
             Change::DiscoveryShrinkConfirmed(Shrink { actor: Some(actor), ..Shrink::of(cluster, held) })
         }
         Guarded::Resolved(held) => Change::DiscoveryShrinkResolved(Shrink::of(cluster, held)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::absence::Confirmation;
+    use crate::discovery::{Failing, contested, failed};
+    use crate::intent::Intent;
+    use std::time::Duration;
+
+    fn record(id: &str, address: &str) -> ClusterRecord {
+        ClusterRecord {
+            cluster_id: id.into(),
+            display_name: None,
+            nodes: [("n1".to_string(), address.to_string())].into(),
+        }
+    }
+
+    fn known(id: &str) -> KnownCluster {
+        KnownCluster { record: record(id, "http://a"), ..KnownCluster::default() }
+    }
+
+    fn answer(ids: &[&str]) -> SourceAnswer {
+        SourceAnswer {
+            clusters: ids.iter().map(|id| ((*id).to_string(), record(id, "http://a"))).collect(),
+            ..SourceAnswer::default()
+        }
+    }
+
+    const RULES: RemovalRules =
+        RemovalRules { grace: Duration::from_millis(10), confirmations: 3, max_shrink: Some(50) };
+
+    fn run(old: &DiscoveryState, answer: &SourceAnswer, now: i64) -> Run {
+        run_with(old, answer, &ClusterSettings::default(), &BTreeMap::new(), Intents::default(), now)
+    }
+
+    fn run_with(
+        old: &DiscoveryState,
+        answer: &SourceAnswer,
+        settings: &ClusterSettings,
+        owners: &BTreeMap<String, Option<String>>,
+        intents: Intents,
+        now: i64,
+    ) -> Run {
+        let (rules, now) = (RULES, Timestamp(now));
+        answered(old, answer, &Given { name: "fleet", settings, rules, owners, intents: &intents, now })
+    }
+
+    fn names(run: &Run) -> Vec<&'static str> {
+        run.changes.iter().map(Change::name).collect()
+    }
+
+    #[test]
+    fn a_first_answer_writes_every_item_and_the_same_again_writes_nothing() {
+        let first = run(&DiscoveryState::default(), &answer(&["a", "b"]), 1);
+        assert_eq!(first.items.len(), 2);
+        assert!(first.store && first.changes.is_empty());
+        let again = run(&first.state, &answer(&["a", "b"]), 2);
+        assert!(!again.store && again.items.is_empty());
+        assert_eq!(again.state, first.state);
+    }
+
+    #[test]
+    fn what_is_missing_is_told_then_removed_or_comes_back() {
+        let first = run(&DiscoveryState::default(), &answer(&["a", "b"]), 1);
+        let missing = run(&first.state, &answer(&["a"]), 2);
+        assert_eq!(missing.items[0].missing_since, Some(Timestamp(2)));
+        assert_eq!(missing.state.absences.absent["b"].answers, 1);
+        let still = run(&missing.state, &answer(&["a"]), 3);
+        assert!(still.items.is_empty() && still.store, "the count alone is stored");
+        let back = run(&still.state, &answer(&["a", "b"]), 4);
+        assert_eq!((back.items.len(), back.items[0].missing_since), (1, None));
+        assert!(back.state.absences.is_empty());
+        let third = run(&still.state, &answer(&["a"]), 11);
+        assert!(third.items.is_empty() && third.store, "often enough, and not for long enough");
+        let counted = run(&third.state, &answer(&["a"]), 11);
+        assert!(!counted.store, "the count ends at the confirmations");
+        let over = run(&third.state, &answer(&["a"]), 12);
+        let removal = Removal { at: Timestamp(12), actor: None };
+        assert_eq!((over.items.len(), &over.items[0].removed), (1, &Some(removal)));
+        assert!(!over.state.clusters.contains_key("b") && over.state.absences.absent.is_empty());
+        let early = run(&missing.state, &answer(&["a"]), 100);
+        assert!(early.items.is_empty(), "for long enough, and not often enough");
+        let again = run(&over.state, &answer(&["a", "b"]), 13);
+        assert_eq!((again.items.len(), again.items[0].removed.is_none()), (1, true));
+    }
+
+    #[test]
+    fn what_would_shrink_the_source_too_far_is_held_until_it_is_confirmed_or_comes_back() {
+        let all = ["a", "b", "c", "d"];
+        let first = run(&DiscoveryState::default(), &answer(&all), 1);
+        let held = run(&first.state, &answer(&["a", "new"]), 2);
+        assert_eq!(names(&held), ["discovery.shrink_held"]);
+        let ids: Vec<_> = held.items.iter().map(|item| &*item.record.cluster_id).collect();
+        assert_eq!(ids, ["new"], "what is new is applied");
+        assert!(held.state.clusters.contains_key("d"));
+        let mut later = held.clone();
+        for now in 3..100 {
+            later = run(&later.state, &answer(&["a", "new"]), now);
+            assert!(later.changes.is_empty() && later.items.is_empty(), "told once, and nothing removed");
+        }
+        let hold = later.state.absences.held.clone().unwrap();
+        assert_eq!((hold.dropped, hold.known, hold.since), (3, 5, Timestamp(2)));
+        let confirm = |answer: &str, since, now| {
+            let word =
+                Confirmation { answer: answer.into(), held_since: Timestamp(since), actor: "ann".into() };
+            let intents = Intents { clusters: vec![word], ..Intents::default() };
+            let (settings, owners) = (ClusterSettings::default(), BTreeMap::new());
+            run_with(&later.state, &self::answer(&["a", "new"]), &settings, &owners, intents, now)
+        };
+        assert!(confirm("0000000000000000", 2, 100).items.is_empty(), "another set");
+        assert!(confirm(&hold.answer, 1, 100).items.is_empty(), "another hold");
+        let confirmed = confirm(&hold.answer, 2, 100);
+        assert_eq!(names(&confirmed), ["discovery.shrink_confirmed"]);
+        assert_eq!(confirmed.items.len(), 3);
+        let by_ann = |item: &DiscoveredCluster| {
+            item.removed.as_ref().is_some_and(|removal| removal.actor.as_deref() == Some("ann"))
+        };
+        assert!(confirmed.items.iter().all(by_ann));
+        assert_eq!(confirmed.state.clusters.len(), 2);
+        let back = run(&later.state, &answer(&["a", "b", "c", "d", "new"]), 100);
+        assert_eq!(names(&back), ["discovery.shrink_resolved"]);
+        assert!(back.state.absences.is_empty());
+        let some = run(&later.state, &answer(&["a", "b", "c", "new"]), 4);
+        assert_eq!(names(&some), ["discovery.shrink_resolved"]);
+        assert_eq!(
+            some.items.iter().filter(|item| item.missing_since.is_some()).count(),
+            1,
+            "the rest goes its way"
+        );
+    }
+
+    #[test]
+    fn nodes_go_the_same_way_within_their_cluster() {
+        let with = |nodes: &[&str]| {
+            let mut answer = answer(&["a", "b"]);
+            let nodes = nodes.iter().map(|id| ((*id).to_string(), format!("http://{id}"))).collect();
+            answer.clusters.get_mut("a").unwrap().nodes = nodes;
+            answer
+        };
+        let first = run(&DiscoveryState::default(), &with(&["n1", "n2", "n3"]), 1);
+        let missing = run(&first.state, &with(&["n1", "n2"]), 2);
+        assert_eq!(missing.items[0].missing_nodes, [("n3".to_string(), Timestamp(2))].into());
+        assert!(!missing.items[0].record.nodes.contains_key("n3"));
+        let held = run(&missing.state, &with(&["n1"]), 3);
+        assert_eq!(names(&held), ["discovery.shrink_held"]);
+        assert!(held.items.is_empty(), "its item is as it was: n2 is polled on, n3 is missing");
+        assert!(held.state.clusters["a"].record.nodes.contains_key("n2"));
+        let empty = run(&first.state, &with(&[]), 2);
+        assert_eq!(names(&empty), ["discovery.shrink_held"]);
+        assert_eq!(empty.state.clusters["a"].record.nodes.len(), 3);
+        let third = run(&run(&missing.state, &with(&["n1", "n2"]), 3).state, &with(&["n1", "n2"]), 12);
+        assert!(third.items[0].missing_nodes.is_empty() && !third.items[0].record.nodes.contains_key("n3"));
+        let back = run(&missing.state, &with(&["n1", "n2", "n3"]), 3);
+        assert!(back.items[0].missing_nodes.is_empty() && back.items[0].record.nodes.len() == 3);
+    }
+
+    #[test]
+    fn what_operators_want_forgotten_goes_at_once_and_is_not_taken_from_the_source_again() {
+        let first = run(&DiscoveryState::default(), &answer(&["a", "b"]), 1);
+        let forget = |node: Option<&str>| Intent::Forget {
+            cluster: "b".into(),
+            node: node.map(String::from),
+            until: Timestamp(10),
+            actor: "ann".into(),
+        };
+        let (settings, owners) = (ClusterSettings::default(), BTreeMap::new());
+        let with = |old: &DiscoveryState, node, now| {
+            let intents = Intents::at(Timestamp(now), [forget(node)]);
+            run_with(old, &answer(&["a", "b"]), &settings, &owners, intents, now)
+        };
+        let gone = with(&first.state, None, 2);
+        let removal = Removal { at: Timestamp(2), actor: Some("ann".into()) };
+        assert_eq!((gone.items.len(), &gone.items[0].removed), (1, &Some(removal)));
+        assert!(!with(&gone.state, None, 3).store, "though the source reports it");
+        let back = with(&gone.state, None, 10);
+        assert_eq!((back.items.len(), back.items[0].removed.is_none()), (1, true));
+
+        let gone = with(&first.state, Some("n1"), 2);
+        let item = &gone.items[0];
+        assert!(item.record.nodes.is_empty() && item.missing_nodes.is_empty() && item.removed.is_none());
+        assert_eq!(item.forgotten_nodes, [("n1".to_string(), "ann".to_string())].into());
+        assert!(!with(&gone.state, Some("n1"), 3).store);
+        assert_eq!(with(&gone.state, Some("n1"), 10).items[0].record.nodes.len(), 1);
+
+        let intents = Intents::at(Timestamp(2), [forget(None)]);
+        let (rules, now) = (RULES, Timestamp(2));
+        let given =
+            Given { name: "fleet", settings: &settings, rules, owners: &owners, intents: &intents, now };
+        assert!(first.state.has_to_forget(&intents) && !gone.state.has_to_forget(&Intents::default()));
+        let without_a_source = forgotten(&first.state, &given);
+        assert_eq!(without_a_source.items.len(), 1);
+        assert!(without_a_source.state.clusters.contains_key("a"));
+    }
+
+    #[test]
+    fn a_cluster_whose_record_was_set_aside_is_not_missing() {
+        let first = run(&DiscoveryState::default(), &answer(&["a", "b"]), 1);
+        let mut bad = answer(&["a"]);
+        bad.rejected.push(RejectedRecord { record: "b".into(), reason: "an address is no URL".into() });
+        let next = run(&first.state, &bad, 2);
+        assert_eq!(names(&next), ["discovery.record_rejected"]);
+        assert!(next.state.absences.is_empty());
+    }
+
+    #[test]
+    fn as_many_missing_clusters_as_bad_records_are_compared_in_no_time() {
+        let ids: Vec<String> = (0..40_000).map(|n| format!("c{n:05}")).collect();
+        let clusters = ids.iter().map(|id| (id.clone(), known(id))).collect();
+        let old = DiscoveryState { clusters, ..DiscoveryState::default() };
+        let rejected = |id: &String| RejectedRecord { record: format!("{id}x"), reason: "no nodes".into() };
+        let bad = SourceAnswer { rejected: ids.iter().map(rejected).collect(), ..SourceAnswer::default() };
+        let started = std::time::Instant::now();
+        let next = run(&old, &bad, 2);
+        assert_eq!(next.state.absences.absent.len(), ids.len());
+        // Some 100 ms; comparing each with each takes a minute.
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn a_failed_run_changes_nothing_but_that_it_failed_the_first_of_a_row() {
+        let first = run(&DiscoveryState::default(), &answer(&["a"]), 1);
+        let down = failed(&first.state, "connection refused", Timestamp(2));
+        assert_eq!(names(&down), ["discovery.failed"]);
+        assert_eq!(down.state.clusters, first.state.clusters);
+        let same = failed(&down.state, "connection refused", Timestamp(3));
+        assert!(!same.store && same.changes.is_empty());
+        let still = failed(&same.state, "status 500", Timestamp(3));
+        let expected = Failing { since: Timestamp(2), reason: "status 500".into() };
+        assert_eq!(still.state.failing, Some(expected), "what is shown is the present reason");
+        assert!(still.store && still.changes.is_empty());
+        let up = run(&still.state, &answer(&["a"]), 4);
+        assert_eq!(up.changes, [Change::DiscoveryRecovered { failed_since: Some(Timestamp(2)) }]);
+    }
+
+    #[test]
+    fn records_set_aside_are_reported_when_that_changes() {
+        let mut bad = answer(&["a"]);
+        bad.rejected
+            .push(RejectedRecord { record: "(no cluster_id)".into(), reason: "it has no cluster_id".into() });
+        bad.repeated.push("a".into());
+        let first = run(&DiscoveryState::default(), &bad, 1);
+        assert_eq!(names(&first), ["discovery.record_rejected", "discovery.record_rejected"]);
+        assert_eq!(first.items.len(), 1, "the others stand");
+        assert!(run(&first.state, &bad, 2).changes.is_empty());
+        let good = run(&first.state, &answer(&["a"]), 3);
+        assert_eq!(names(&good), ["discovery.record_accepted", "discovery.record_accepted"]);
+    }
+
+    #[test]
+    fn new_settings_reach_every_item() {
+        let first = run(&DiscoveryState::default(), &answer(&["a", "b"]), 1);
+        let missing = run(&first.state, &answer(&["a"]), 2);
+        let refresh_interval = Duration::from_secs(5);
+        let changed = ClusterSettings { refresh_interval, ..ClusterSettings::default() };
+        let (owners, intents) = (BTreeMap::new(), Intents::default());
+        let next = run_with(&missing.state, &answer(&["a"]), &changed, &owners, intents, 3);
+        assert_eq!(next.items.len(), 2);
+        assert!(next.items.iter().all(|item| item.refresh_interval == Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn another_discoverys_cluster_is_reported_and_taken_when_it_is_free() {
+        let first = run(&DiscoveryState::default(), &answer(&["a", "b"]), 1);
+        let owners = BTreeMap::from([("b".to_string(), "other".to_string())]);
+        let noted = contested(&first.state, &owners, Timestamp(2));
+        assert_eq!(names(&noted), ["discovery.conflict"]);
+        assert!(!contested(&noted.state, &owners, Timestamp(3)).store, "noted once");
+        let with = |owner: Option<&str>, now| {
+            let owners = BTreeMap::from([("b".to_string(), owner.map(String::from))]);
+            let settings = ClusterSettings::default();
+            run_with(&noted.state, &answer(&["a", "b"]), &settings, &owners, Intents::default(), now)
+        };
+        assert!(!with(Some("other"), 4).store);
+        let freed = with(None, 5);
+        assert_eq!(names(&freed), ["discovery.conflict_resolved"]);
+        assert_eq!(freed.items.len(), 1);
+        let third = with(Some("third"), 6);
+        assert_eq!(names(&third), ["discovery.conflict_resolved", "discovery.conflict"]);
+        assert!(third.items.is_empty(), "an item of another is never written");
+        let gone = run(&noted.state, &answer(&["a"]), 7);
+        assert_eq!(names(&gone), ["discovery.conflict_resolved"]);
+        assert!(!gone.state.clusters.contains_key("b") && gone.items.is_empty());
+    }
+
+    #[test]
+    fn a_first_sight_of_many_clusters_is_a_series_of_commits() {
+        let ids: Vec<String> = (0..MAX_CLUSTERS + 10).map(|n| format!("c{n:05}")).collect();
+        let all = answer(&ids.iter().map(String::as_str).collect::<Vec<_>>());
+        let first = run(&DiscoveryState::default(), &all, 1);
+        assert!(first.more);
+        assert_eq!(first.items.len(), MAX_CLUSTERS);
+        let second = run(&first.state, &all, 2);
+        assert!(!second.more);
+        assert_eq!(second.items.len(), 10);
+        assert!(!run(&second.state, &all, 3).store);
     }
 }

@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use replicante_model::Timestamp;
+use replicante_model::absence::RemovalRules;
 use replicante_model::change::Change;
 use replicante_model::discovery::{
-    ClusterSettings, DiscoveryState, KnownCluster, answered, contested, failed,
+    ClusterSettings, DiscoveryState, Given, KnownCluster, answered, contested, failed,
 };
 use replicante_model::discovery::{MAX_CHANGES, MAX_CLUSTERS, Run};
+use replicante_model::intent::Intents;
 use replicante_model::record::{ClusterRecord, RejectedRecord, SourceAnswer};
 
 use crate::given::NOW;
@@ -23,7 +25,19 @@ fn ids(count: usize) -> impl Iterator<Item = String> {
 }
 
 fn run(old: &DiscoveryState, answer: &SourceAnswer, now: Timestamp) -> Run {
-    let run = answered(old, "fleet", answer, &ClusterSettings::default(), &BTreeMap::new(), now);
+    run_with(old, answer, &BTreeMap::new(), now)
+}
+
+fn run_with(
+    old: &DiscoveryState,
+    answer: &SourceAnswer,
+    owners: &BTreeMap<String, Option<String>>,
+    now: Timestamp,
+) -> Run {
+    let (settings, intents) = (ClusterSettings::default(), Intents::default());
+    let rules = RemovalRules { max_shrink: None, ..RemovalRules::default() };
+    let given = Given { name: "fleet", settings: &settings, rules, owners, intents: &intents, now };
+    let run = answered(old, answer, &given);
     assert!(run.items.len() <= MAX_CLUSTERS, "{} clusters in one commit", run.items.len());
     assert!(run.changes.len() <= MAX_CHANGES, "{} events in one commit", run.changes.len());
     run
@@ -45,9 +59,9 @@ fn a_large_source_that_goes_and_comes_back_is_a_series_of_commits() {
     assert_eq!(first.iter().map(|run| run.items.len()).sum::<usize>(), count);
     let (gone, missing) = run_all(&state, &answer([]), NOW);
     assert_eq!(missing.iter().map(|run| run.items.len()).sum::<usize>(), count);
-    assert!(gone.clusters.values().all(|known| known.missing_since == Some(NOW)));
+    assert!(gone.clusters.keys().all(|id| gone.absences.missing_since(id) == Some(NOW)));
     let (back, _) = run_all(&gone, &answer(ids(count)), NOW);
-    assert!(back.clusters.values().all(|known| known.missing_since.is_none()));
+    assert!(back.absences.is_empty());
     assert!(!run(&back, &answer(ids(count)), NOW).store);
 }
 
@@ -57,7 +71,7 @@ fn conflicts_that_end_together_are_a_series_of_commits() {
     let mut state = DiscoveryState::default();
     for (id, record) in answer(ids(count)).clusters {
         let owner = Some("other".to_string());
-        let known = KnownCluster { record, missing_since: None, missing_answers: 0, generation: 0, owner };
+        let known = KnownCluster { record, owner, ..KnownCluster::default() };
         state.clusters.insert(id, known);
     }
     let (state, runs) = run_all(&state, &answer([]), NOW);
@@ -104,7 +118,7 @@ fn the_first_discovery_owns_a_cluster_and_the_second_is_reported_when_that_chang
     let still = run(&noted.state, &answer(ids(1)), NOW);
     assert!(!still.store && still.items.is_empty(), "an item of another is never written");
     let free = BTreeMap::from([(cluster.clone(), None)]);
-    let freed = answered(&noted.state, "fleet", &answer(ids(1)), &ClusterSettings::default(), &free, NOW);
+    let freed = run_with(&noted.state, &answer(ids(1)), &free, NOW);
     assert_eq!(freed.changes, [Change::DiscoveryConflictResolved { cluster, owner }]);
     assert_eq!(freed.items.len(), 1);
 }

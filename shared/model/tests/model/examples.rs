@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use replicante_model::absence::{Held, answer_hash};
 use replicante_model::actions::{ActionDetails, ActionView};
 use replicante_model::change::{
-    AddressChange, Change, ClusterHeader, RecordDifference, RoleOf, SnapshotHeader, SnapshotPart,
+    AddressChange, Change, ClusterHeader, RecordDifference, RoleOf, Shrink, SnapshotHeader, SnapshotPart,
 };
 use replicante_model::observation::{AgentInfo, AgentVersion, NodeDetails, Role};
 use replicante_model::record::AgentApi;
@@ -14,7 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::given::NOW;
 
 /// How many types there are. A new variant of [`Change`] does not compile in [`number`] until it has one.
-pub const TYPES: usize = 35;
+pub const TYPES: usize = 40;
 
 /// The number of a type. No wildcard: whoever adds a variant comes by here, raises [`TYPES`] and adds an example.
 pub fn number(change: &Change) -> usize {
@@ -54,6 +55,11 @@ pub fn number(change: &Change) -> usize {
         Change::DiscoveryRecordAccepted { .. } => 32,
         Change::DiscoveryConflict { .. } => 33,
         Change::DiscoveryConflictResolved { .. } => 34,
+        Change::ClusterRemoved { .. } => 35,
+        Change::NodeRemoved { .. } => 36,
+        Change::DiscoveryShrinkHeld(_) => 37,
+        Change::DiscoveryShrinkConfirmed(_) => 38,
+        Change::DiscoveryShrinkResolved(_) => 39,
     }
 }
 
@@ -158,6 +164,11 @@ fn snapshot() -> SnapshotPart {
     }
 }
 
+fn shrink(cluster: Option<String>) -> Shrink {
+    let answer = answer_hash(&["billing", "orders"]);
+    Shrink::of(cluster, Held { since: NOW, answer, dropped: 2, known: 3 })
+}
+
 /// One example of each type, in the order of [`number`].
 pub fn examples() -> Vec<Change> {
     let role_of = |role| RoleOf { role };
@@ -253,5 +264,13 @@ pub fn examples() -> Vec<Change> {
         Change::DiscoveryRecordAccepted { record: "(no cluster_id)".into() },
         Change::DiscoveryConflict { cluster: "orders".into(), owner: "other".into() },
         Change::DiscoveryConflictResolved { cluster: "orders".into(), owner: "other".into() },
+        Change::ClusterRemoved { missing_since: Some(NOW), actor: None },
+        Change::NodeRemoved { node: node(), missing_since: None, actor: Some("ann".into()) },
+        Change::DiscoveryShrinkHeld(Shrink {
+            sample: vec!["billing".into(), "orders".into()],
+            ..shrink(None)
+        }),
+        Change::DiscoveryShrinkConfirmed(Shrink { actor: Some("ann".into()), ..shrink(None) }),
+        Change::DiscoveryShrinkResolved(shrink(Some("orders".into()))),
     ]
 }

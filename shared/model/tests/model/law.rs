@@ -14,7 +14,7 @@ use replicante_model::observation::{
     AgentInfo, AgentVersion, NodeDetails, NodeReport, Observation, Role, ShardReport,
 };
 use replicante_model::observe::observe;
-use replicante_model::record::{AgentApi, AgentSettings, ClusterIdCheck, DiscoveredCluster};
+use replicante_model::record::{AgentApi, AgentSettings, ClusterIdCheck, DiscoveredCluster, Removal};
 use replicante_model::refresh::Rules;
 use replicante_model::view::ClusterState;
 
@@ -120,21 +120,27 @@ fn settings() -> impl Strategy<Value = AgentSettings> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let present = prop::collection::vec(prop::option::weighted(0.85, 0..4), NODES.len());
+    // In the record at some address; missing; or removed.
+    let place = prop_oneof![8 => (0..4).prop_map(Some).prop_map(Ok), 1 => Just(Ok(None)), 1 => Just(Err(()))];
+    let present = prop::collection::vec(place, NODES.len());
     let heard =
         [observation(0), observation(1), observation(2), observation(3), observation(4)].prop_map(Vec::from);
     let passed = prop_oneof![4 => 0..120_000i64, 1 => -600_000..0i64, 1 => 0..10_000_000i64];
-    let cluster = (prop::option::weighted(0.3, 0..2), prop::bool::weighted(0.15), 0..8, settings());
+    let cluster = (prop::option::weighted(0.3, 0..2), 0..20, 0..8, settings());
     (passed, present, cluster, heard).prop_map(|(passed, present, cluster, heard)| {
-        let (name, missing, discovery, agents) = cluster;
+        let (name, end, discovery, agents) = cluster;
         let mut input = item(&[]);
         input.record.display_name = name.map(|name| format!("Named {name}"));
-        input.missing_since = missing.then_some(NOW);
+        input.missing_since = (end < 4).then_some(NOW);
+        input.removed = (end == 0 || end == 4).then_some(Removal { at: NOW, actor: None });
         input.discovery = if discovery == 0 { "other".into() } else { "fleet".into() };
         input.agents = agents;
         for (node, address) in NODES.iter().zip(present) {
             // An id that is an URL is the address itself.
-            if let Some(address) = address {
+            if address == Ok(None) {
+                input.missing_nodes.insert((*node).to_string(), NOW);
+            }
+            if let Ok(Some(address)) = address {
                 let other = format!("http://10.0.0.{}:8000", address / 3);
                 let address = if node.starts_with("http") { (*node).to_string() } else { other };
                 input.record.nodes.insert((*node).to_string(), address);

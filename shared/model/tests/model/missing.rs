@@ -6,6 +6,7 @@ use std::time::Duration;
 use replicante_model::Timestamp;
 use replicante_model::change::{Change, ClusterHeader};
 use replicante_model::observation::Role;
+use replicante_model::record::{DiscoveredCluster, Removal};
 use replicante_model::view::{Health, NodeStatus};
 
 use crate::given::{NOW, agent_down, heard, item, up, url};
@@ -13,6 +14,10 @@ use crate::history::History;
 
 fn shards() -> [(&'static str, Role); 1] {
     [("s1", Role::Other("peer".into()))]
+}
+
+fn without_n2(since: Timestamp) -> DiscoveredCluster {
+    DiscoveredCluster { missing_nodes: [("n2".to_string(), since)].into(), ..item(&["n1"]) }
 }
 
 #[test]
@@ -30,8 +35,8 @@ fn the_first_refresh_of_a_cluster_tells_what_its_discovery_says() {
 fn a_node_that_the_source_no_longer_reports_is_missing_and_kept_and_no_longer_counts() {
     let answers = heard([("n1", up("n1", &shards())), ("n2", up("n2", &shards()))]);
     let mut history = History::after(item(&["n1", "n2"]), &answers);
-    history.input = item(&["n1"]);
     history.pass(Duration::from_secs(60));
+    history.input = without_n2(history.now);
     let commit = history.refresh(&answers);
     assert_eq!(commit.names(), ["cluster.changed", "node.missing"]);
     let since = history.now;
@@ -53,9 +58,9 @@ fn a_node_that_is_seen_again_is_restored_as_the_same_thing_with_its_history() {
     let answers = heard([("n1", up("n1", &shards())), ("n2", up("n2", &shards()))]);
     let mut history = History::after(item(&["n1", "n2"]), &answers);
     let known = history.node("n2").clone();
-    history.input = item(&["n1"]);
-    history.refresh(&answers);
     let since = history.now;
+    history.input = without_n2(since);
+    history.refresh(&answers);
     history.pass(Duration::from_secs(60));
     history.input = item(&["n1", "n2"]);
     let commit = history.refresh(&answers);
@@ -72,6 +77,7 @@ fn the_failures_of_a_missing_node_are_not_counted_on_when_it_returns() {
     history.refresh(&heard([("n1", agent_down())]));
     let present = history.input.clone();
     history.input.record.nodes.clear();
+    history.input.missing_nodes.insert("n1".into(), history.now);
     history.refresh(&heard([]));
     history.input = present;
     history.refresh(&heard([("n1", agent_down())]));
@@ -134,4 +140,54 @@ fn a_changed_record_tells_the_nodes_added_removed_and_changed() {
     assert_eq!(nodes.added.keys().collect::<Vec<_>>(), ["n3"]);
     assert_eq!(nodes.removed.iter().collect::<Vec<_>>(), ["n1"]);
     assert_eq!((&nodes.changed["n2"].before, &nodes.changed["n2"].after), (&url("n2"), &url("moved")));
+}
+
+#[test]
+fn a_node_that_is_removed_goes_with_its_shards_whether_it_was_missing_or_not() {
+    let answers = heard([("n1", up("n1", &shards())), ("n2", up("n2", &shards()))]);
+    for (missing_since, actor) in [(Some(NOW), None), (None, Some("ann".to_string()))] {
+        let mut history = History::after(item(&["n1", "n2"]), &answers);
+        if missing_since.is_some() {
+            history.input = without_n2(NOW);
+            history.refresh(&answers);
+        }
+        history.input = item(&["n1"]);
+        history.input.forgotten_nodes.extend(actor.clone().map(|actor| ("n2".into(), actor)));
+        let commit = history.refresh(&answers);
+        let removed = Change::NodeRemoved { node: "n2".into(), missing_since, actor };
+        assert!(commit.changes.contains(&removed), "{:?}", commit.changes);
+        assert!(!history.view().nodes.contains_key("n2"));
+        assert!(
+            !history.state.readings.contains_key("n2") && !history.state.counters.nodes.contains_key("n2")
+        );
+        assert!(history.refresh(&answers).is_nothing());
+        history.input = item(&["n1", "n2"]);
+        assert!(history.refresh(&answers).names().contains(&"agent.new"), "it returns as something new");
+    }
+}
+
+#[test]
+fn the_removal_of_a_cluster_is_its_last_event_and_then_its_record_ends() {
+    let answers = heard([("n1", up("n1", &shards()))]);
+    let mut history = History::after(item(&["n1"]), &answers);
+    history.input.missing_since = Some(NOW);
+    history.input.removed = Some(Removal { at: NOW, actor: Some("ann".into()) });
+    let commit = history.refresh(&heard([]));
+    let removed = Change::ClusterRemoved { missing_since: Some(NOW), actor: Some("ann".into()) };
+    assert_eq!(commit.changes, [Change::ClusterMissing { since: Some(NOW) }, removed]);
+    assert!(commit.more && !commit.ended, "it ends once that is published");
+    assert_eq!(history.state.view, None);
+    let commit = history.refresh(&heard([]));
+    assert!(commit.ended && commit.is_nothing());
+    // Back before it has ended.
+    history.input = item(&["n1"]);
+    assert_eq!(history.refresh(&answers).names()[0], "cluster.new");
+}
+
+#[test]
+fn a_cluster_that_is_removed_before_its_first_refresh_ends_without_a_word() {
+    let mut input = item(&["n1"]);
+    input.removed = Some(Removal { at: NOW, actor: None });
+    let commit = History::of(input).refresh(&heard([]));
+    assert!(commit.ended && commit.is_nothing());
 }

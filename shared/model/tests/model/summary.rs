@@ -1,8 +1,8 @@
 //! The summary of a head: it is bounded, whatever the agents and the source say.
 
+use replicante_model::absence::{Absence, Held};
 use replicante_model::discovery::{ClusterSettings, DiscoveryState, Failing, KnownCluster};
 use replicante_model::observation::Role;
-use replicante_model::record::ClusterRecord;
 use replicante_model::summary::Summary;
 use replicante_model::view::{ClusterView, Health, NodeStatus, NodeView, Primary};
 use replicante_model::{Timestamp, observation::NodeDetails};
@@ -58,21 +58,23 @@ fn discovery(text: &str) -> Summary {
         settings: ClusterSettings::default(),
         ..DiscoveryState::default()
     };
-    let known = |missing: bool, owner: bool| KnownCluster {
-        record: ClusterRecord::default(),
-        missing_since: missing.then_some(Timestamp(1)),
-        missing_answers: 0,
-        generation: 0,
-        owner: owner.then(|| "other".into()),
-    };
-    state.clusters.insert("a".into(), known(false, false));
-    state.clusters.insert("b".into(), known(true, false));
-    state.clusters.insert("c".into(), known(false, true));
+    let known =
+        |owner: bool| KnownCluster { owner: owner.then(|| "other".into()), ..KnownCluster::default() };
+    state.clusters.insert("a".into(), known(false));
+    state.clusters.insert("b".into(), known(false));
+    state.clusters.insert("c".into(), known(true));
+    let absence = |missing| Absence { since: Timestamp(1), answers: 1, missing, confirmed_by: None };
+    state.absences.absent.insert("a".into(), absence(false));
+    state.absences.absent.insert("b".into(), absence(true));
+    let held = Held { since: Timestamp(1), answer: "0".repeat(16), dropped: 7, known: 9 };
+    state.absences.held = Some(held);
     state.rejected.insert("x".into(), "r".into());
     let mut summary = Summary::of_discovery(&state);
     assert_eq!((summary.clusters, summary.missing, summary.conflicts, summary.rejected), (1, 1, 1, 1));
+    assert_eq!(summary.held, 7);
     (summary.clusters, summary.missing, summary.conflicts, summary.rejected) =
         (100_000, 100_000, 100_000, 100_000);
+    summary.held = 1_000_000_000;
     summary
 }
 
