@@ -52,7 +52,7 @@ pub fn answered(old: &DiscoveryState, answer: &SourceAnswer, given: &Given<'_>) 
             break;
         }
     }
-    run.absent(answer);
+    run.absent(old, answer);
     run.finish(old)
 }
 
@@ -231,7 +231,7 @@ impl<'a> Answered<'a> {
     }
 
     /// What becomes of the clusters that the answer does not name.
-    fn absent(&mut self, answer: &SourceAnswer) {
+    fn absent(&mut self, old: &DiscoveryState, answer: &SourceAnswer) {
         let Given { name, settings, rules, intents, now, .. } = *self.given;
         // A cluster whose record was set aside is reported, if badly: its last good record stands.
         let set_aside: BTreeSet<&str> = answer.rejected.iter().map(|rejected| &*rejected.record).collect();
@@ -241,7 +241,8 @@ impl<'a> Answered<'a> {
         let mut released = Vec::new();
         for (id, known) in &self.state.clusters {
             match (is_named(id), &known.owner) {
-                (true, None) => named += 1,
+                // What is new makes up for nothing that is gone.
+                (true, None) => named += usize::from(old.clusters.contains_key(id)),
                 (true, Some(_)) => {}
                 (false, None) => drop(dropped.insert(id.clone())),
                 // Another discovery's cluster that this one no longer reports is not this one's to track.

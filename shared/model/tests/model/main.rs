@@ -17,6 +17,7 @@ mod golden;
 mod history;
 mod identity;
 mod law;
+mod lifecycle;
 mod limits;
 mod missing;
 mod primaries;
