@@ -71,9 +71,9 @@ fn case(nodes: usize, shards: usize) -> Case {
                 nodes: ids.iter().map(|id| (id.clone(), format!("http://{id}:8000"))).collect(),
             },
             discovery: "fleet".into(),
-            missing_since: None,
             agents: AgentSettings { api: Some(AgentApi::V1), ..AgentSettings::default() },
             refresh_interval: Duration::from_secs(60),
+            ..DiscoveredCluster::default()
         },
         shards: body,
     }

@@ -94,10 +94,10 @@ async fn a_source_that_forgets_everything_removes_nothing() {
         system.discover().await;
     }
     let state = system.discovery_state().await.unwrap();
-    assert!(state.clusters.values().all(|known| known.missing_since.is_some() && known.missing_answers == 3));
+    assert_eq!((state.clusters.len(), state.absences.held.map(|held| held.dropped)), (3, Some(3)));
+    assert!(state.absences.absent.values().all(|absence| absence.answers == 3 && !absence.missing));
     let item = system.table.discovery_item(&RecordName::cluster("default", "zk-0")).await.unwrap().unwrap();
-    assert!(item.missing_since.is_some(), "tracked in the item too");
-    assert_eq!(item.record.nodes.len(), 1, "with what is known of it");
+    assert_eq!((item.missing_since, item.record.nodes.len()), (None, 1), "held: it is polled on");
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod fences;
 mod history;
 mod kills;
 mod queues;
+mod removal;
 mod restart;
 mod rows;
 mod running;

@@ -9,6 +9,7 @@ use replicante_aws::{Clients, Queue};
 use replicante_discovery_worker::DiscoveryWorker;
 use replicante_fleet::{AgentState, Change, Kind as Store, StoreState};
 use replicante_model::{Kind, RecordName, Timestamp};
+use replicante_protocol::head::Head;
 use replicante_protocol::task::Task;
 use replicante_refresh_worker::RefreshWorker;
 use replicante_scheduler::Scheduler;
@@ -47,6 +48,8 @@ struct Run {
     workers: Vec<Worker>,
     started: usize,
     in_the_air: Vec<InTheAir>,
+    /// Whether the source reports the cluster that comes and goes.
+    listed: bool,
     /// The schedulers' time.
     now: Timestamp,
     /// What the queues gave, some of it more than once.
@@ -62,7 +65,10 @@ impl Run {
         system.time_left = Duration::from_secs(60);
         system.add_cluster(ZK, Store::Zookeeper, 3).unwrap();
         system.add_cluster(RS, Store::Mongodb, 2).unwrap();
-        system.apply_discovery("").await.unwrap();
+        system
+            .apply_discovery("  removal: { grace: 0s, confirmations: 1, max_shrink: off }\n")
+            .await
+            .unwrap();
         Run {
             seed,
             system,
@@ -71,6 +77,7 @@ impl Run {
             workers: Vec::new(),
             started: 0,
             in_the_air: Vec::new(),
+            listed: true,
             now: START,
             mailbox: Vec::new(),
             faults: 0,
@@ -219,6 +226,9 @@ impl Run {
         ];
         let change = changes.choose(&mut self.random).unwrap().clone();
         self.told(format!("{change:?}"));
+        if let Change::ListCluster { listed, .. } = change {
+            self.listed = listed;
+        }
         // One that does not fit changes nothing.
         let _ = self.system.fleet.apply(change);
     }
@@ -311,7 +321,10 @@ impl Run {
         for kind in [Kind::Discovery, Kind::Cluster] {
             let scheduler = Scheduler::of(kind, &self.system.local.clients, &timing);
             let pass = scheduler.pass(self.now, Instant::now() + LONG).await;
-            let records = Self::records().iter().filter(|record| record.kind == kind).count() as u64;
+            let mut records = 0;
+            for record in Self::records().iter().filter(|record| record.kind == kind) {
+                records += u64::from(self.head(record).await?.is_some());
+            }
             if pass.error.is_some() || (pass.records, pass.queued) != (records, records) {
                 return Err(format!("of {records} records of {kind}: {pass:?}"));
             }
@@ -320,12 +333,18 @@ impl Run {
         for task in std::mem::take(&mut self.mailbox) {
             let (record, stamp) = (task.record.clone(), task.stamp);
             self.work(task).await?;
-            let done = self.system.head(&record).await.map_err(|error| error.to_string())?.done_due;
-            if Some(done) < stamp {
-                return Err(format!("{record} is done until {done}, and was due at {stamp:?}"));
+            // One that has ended is done for good.
+            if let Some(head) = self.head(&record).await?
+                && Some(head.done_due) < stamp
+            {
+                return Err(format!("{record} is done until {}, and was due at {stamp:?}", head.done_due));
             }
         }
         Ok(())
+    }
+
+    async fn head(&self, record: &RecordName) -> Result<Option<Head>, String> {
+        self.system.table.head(record).await.map_err(|error| error.to_string())
     }
 
     /// All workers die, what is in the air lands or is lost, and clean runs follow: nothing is lost, repeated or
@@ -351,6 +370,10 @@ impl Run {
                 return Err(format!("{} events more, and nothing changed", now - told));
             }
             told = now;
+        }
+        let there = self.head(&RecordName::cluster("default", RS)).await?.is_some();
+        if there != self.listed {
+            return Err(format!("{RS} is listed: {}; it has a record: {there}", self.listed));
         }
         self.system.check().await.map_err(|error| error.to_string())?;
         Ok(())

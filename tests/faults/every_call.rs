@@ -65,7 +65,7 @@ async fn every_call(fault: Fault) {
         "{fault:?}: {points} fault points in {} acts of up to {most} calls, {changes} events: {struck:?}",
         clean.acts.len()
     );
-    for operation in ["GetItem", "PutItem", "PutRecords", "UpdateItem"] {
+    for operation in ["GetItem", "PutItem", "PutRecords", "Query", "TransactWriteItems", "UpdateItem"] {
         assert_eq!(struck.contains_key(operation), strikes(fault, operation), "{operation}");
     }
 }

@@ -100,7 +100,8 @@ impl History {
 impl Checked {
     /// Compares with what is stored, while nobody writes. Nothing is lost: each head's last event was read. Nothing is
     /// invented: no record has events beyond its head, and stored and folded views are the same, in both directions.
-    /// A head that still owes is excused from its last events being read.
+    /// A head that still owes is excused from its last events being read. The last event of a record that has ended, or
+    /// that has returned and told nothing yet, is that it was removed.
     ///
     /// # Errors
     /// Says what is broken.
@@ -114,16 +115,23 @@ impl Checked {
                 }
             }
         }
-        match unstored.first_key_value() {
-            None => Ok(()),
-            Some((key, _)) => Err(format!("{key}: the stream has events of it, and there is no head").into()),
+        for (key, events) in unstored {
+            if !ends(events) {
+                let problem = "the stream has events of it, the last is no removal, and there is no head";
+                return Err(format!("{key}: {problem}").into());
+            }
         }
+        Ok(())
     }
 
     async fn compare_one(&self, table: &Table, head: &Head) -> Result<(), Failure> {
         let key = head.record.key();
         let last = self.events.get(&key).and_then(|events| events.last()?.position());
-        let read = last.unwrap_or((head.epoch, 0));
+        let earlier = self.events.get(&key).is_some_and(|events| ends(events));
+        let read = match last {
+            Some((epoch, _)) if head.sequence == 0 && epoch < head.epoch && earlier => (head.epoch, 0),
+            last => last.unwrap_or((head.epoch, 0)),
+        };
         let (least, most) =
             if head.owed { (head.published, head.sequence) } else { (head.sequence, head.sequence) };
         if read.0 != head.epoch || !(least..=most).contains(&read.1) {
@@ -145,6 +153,11 @@ impl Checked {
     pub fn told(&self, key: &str) -> Vec<String> {
         self.events.get(key).into_iter().flatten().map(|event| tell(&event.change)).collect()
     }
+}
+
+/// Whether these are the events of a record that has ended.
+fn ends(events: &[Event]) -> bool {
+    events.last().is_some_and(|event| matches!(event.change, Change::ClusterRemoved { .. }))
 }
 
 /// A change in short.
