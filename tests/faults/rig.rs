@@ -16,8 +16,8 @@ use crate::story::CLUSTERS;
 /// Deliveries of a task until it must have succeeded: a fault strikes the first alone.
 const DELIVERIES: usize = 3;
 
-/// What is no longer reported is missing with the first answer, and removed with the second.
-const REMOVAL: &str = "  removal: { grace: 0s, confirmations: 2, max_shrink: off }\n";
+/// What is no longer reported is removed at once, so that an answer more, after a fault, changes nothing.
+const REMOVAL: &str = "  removal: { grace: 0s, confirmations: 1, max_shrink: off }\n";
 
 /// Services, fleet, and workers whose calls go through the faults.
 pub struct Rig {

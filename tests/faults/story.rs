@@ -44,7 +44,6 @@ pub fn story() -> Vec<Vec<Change>> {
         vec![Change::RemoveNode { cluster: "zk".into(), node: "node-4".into() }, attribute(Some("r2"))],
         vec![Change::store("rs", "node-3", StoreState::Recovering)],
         vec![Change::list("late", false), attribute(None)],
-        vec![],
         vec![Change::store("rs", "node-3", StoreState::Up), store("node-2", StoreState::Down)],
         vec![Change::list("late", true), store("node-2", StoreState::Up)],
         vec![Change::action("zk", "node-1", "0f3c1f66-1d9b-4c9e-9c47-1d2f0a5e7b10", "NEW")],
