@@ -9,8 +9,10 @@ use replicante_model::time::{human, parse_human};
 use crate::commands::apply::ApplyArgs;
 use crate::commands::bench::BenchArgs;
 use crate::commands::demo::DemoArgs;
+use crate::commands::discovery::DiscoveryArgs;
 use crate::commands::events::EventsArgs;
 use crate::commands::fleet::FleetArgs;
+use crate::commands::forget::{ForgetArgs, UnforgetArgs};
 use crate::commands::get::GetArgs;
 use crate::commands::task::TaskArgs;
 use crate::commands::up::UpArgs;
@@ -51,6 +53,12 @@ pub enum Command {
     /// Ask for a run of a discovery now
     #[command(after_help = "Example:\n  replicante discover fleet")]
     Discover(TaskArgs),
+    /// Try a discovery without storing anything, or confirm what it holds
+    Discovery(DiscoveryArgs),
+    /// Remove a cluster or a node, whatever its source says
+    Forget(ForgetArgs),
+    /// Take a forgotten cluster or node from its source again
+    Unforget(UnforgetArgs),
     /// Run the simulated fleet alone, for `up` and for tests of your own
     Fleet(FleetArgs),
     /// Measure what this machine does, and what it costs

@@ -50,6 +50,9 @@ pub enum CliError {
     /// Anything else that failed, in one sentence with the way out.
     #[error("{0}")]
     Failed(String),
+    /// A command that did what it was asked for, and whose result is an exit code: nothing is left to say.
+    #[error("exit code {0}")]
+    Result(u8),
     /// A command that can't be meant so.
     #[error("{0}")]
     Usage(String),
@@ -61,6 +64,7 @@ impl CliError {
         match self {
             CliError::Closed => 0,
             CliError::Usage(_) => 2,
+            CliError::Result(code) => *code,
             _ => 1,
         }
     }

@@ -56,7 +56,7 @@ pub fn main() -> ExitCode {
 }
 
 fn fail(error: &CliError) -> ExitCode {
-    if !matches!(error, CliError::Closed) {
+    if !matches!(error, CliError::Closed | CliError::Result(_)) {
         out::note(format_args!("{} {error}", Tone::Bad.paint("error:")));
     }
     ExitCode::from(error.exit_code())
@@ -75,6 +75,9 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Apply(args) => commands::apply::run(args).await,
         Command::Refresh(args) => commands::task::run(args, Kind::Cluster).await,
         Command::Discover(args) => commands::task::run(args, Kind::Discovery).await,
+        Command::Discovery(args) => commands::discovery::run(args).await,
+        Command::Forget(args) => commands::forget::forget(args).await,
+        Command::Unforget(args) => commands::forget::unforget(args).await,
         Command::Bench(args) => commands::bench::run(args).await,
         Command::Fleet(args) => commands::fleet::run(args).await,
     }

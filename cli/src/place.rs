@@ -11,6 +11,7 @@ use std::time::Duration;
 use replicante_aws::{Clients, Endpoints, Queue, Stream, Table};
 use replicante_model::Kind;
 use replicante_model::time::parse_human;
+use replicante_settings::AddressPolicy;
 
 use crate::error::CliError;
 use crate::out;
@@ -77,6 +78,27 @@ impl Place {
                 Ok(Place { clients: Clients::local(&endpoints), variables, local: true })
             }
         }
+    }
+
+    /// Clients of its services.
+    pub fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    /// Where sources may be, asked from here: as the environment of the functions says; on this machine also loopback.
+    ///
+    /// # Errors
+    /// When a variable is wrong.
+    pub fn addresses(&self) -> Result<AddressPolicy, CliError> {
+        let value = |name: &str| self.variables.get(name).map(String::as_str).unwrap_or_default();
+        let policy = AddressPolicy::parse(
+            value("REPLICANTE_ALLOW_NETWORKS"),
+            value("REPLICANTE_DENY_NETWORKS"),
+            value("REPLICANTE_ALLOW_PORTS"),
+            value("REPLICANTE_DENY_PORTS"),
+        );
+        let policy = policy.map_err(|problem| CliError::Failed(problem.to_string()))?;
+        Ok(if self.local { policy.with_loopback() } else { policy })
     }
 
     /// The table.

@@ -3,8 +3,10 @@
 pub mod apply;
 pub mod bench;
 pub mod demo;
+pub mod discovery;
 pub mod events;
 pub mod fleet;
+pub mod forget;
 pub mod get;
 pub mod task;
 pub mod up;

@@ -40,12 +40,8 @@ pub async fn run(args: TaskArgs, kind: Kind) -> Result<(), CliError> {
     if table.head(&name).await?.is_none() {
         return Err(unknown(&name, &heads(&table, kind).await?));
     }
-    let actor = args.actor.unwrap_or_else(user);
-    let task = Task::manual(name.clone(), &actor);
-    let sent = place.queue(kind)?.send(&[(task, 0)]).await;
-    if let Some(error) = sent.refused {
-        return Err(error.into());
-    }
+    let actor = actor_of(args.actor);
+    send(&place, &name, &actor).await?;
     let (what, look) = match kind {
         Kind::Cluster => ("refresh", format!("events --cluster {}", args.name)),
         Kind::Discovery => ("run", format!("get discovery {}", args.name)),
@@ -55,7 +51,20 @@ pub async fn run(args: TaskArgs, kind: Kind) -> Result<(), CliError> {
     Ok(())
 }
 
-fn user() -> String {
+/// Sends a task for a record, as somebody's.
+///
+/// # Errors
+/// When the queue can't be written to.
+pub async fn send(place: &Place, record: &RecordName, actor: &str) -> Result<(), CliError> {
+    let sent = place.queue(record.kind)?.send(&[(Task::manual(record.clone(), actor), 0)]).await;
+    sent.refused.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Who asks: as said, else the user.
+pub fn actor_of(said: Option<String>) -> String {
+    if let Some(actor) = said {
+        return actor;
+    }
     let names = ["USER", "LOGNAME", "USERNAME"];
     let name = names.iter().filter_map(|name| std::env::var(name).ok()).find(|name| !name.is_empty());
     name.unwrap_or_else(|| NOBODY.into())

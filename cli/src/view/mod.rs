@@ -4,6 +4,7 @@ pub mod change;
 pub mod cluster;
 pub mod clusters;
 pub mod discoveries;
+pub mod dry_run;
 pub mod event;
 pub mod record;
 pub mod style;

@@ -24,8 +24,9 @@ use replicante_objects::{Discovery, DiscoverySpec, Object, RemovalSpec};
 use replicante_outbound::Outbound;
 use replicante_protocol::head::Head;
 use replicante_s3::Objects;
+use replicante_settings::AddressPolicy;
 use replicante_settings::Settings;
-use replicante_sources::Outside;
+pub use replicante_sources::Outside;
 use replicante_worker::{Context, Delivered, Function, Job, WorkError, Worked};
 use tokio::time::{sleep_until, timeout_at};
 
@@ -45,12 +46,48 @@ pub struct Discover {
     outside: Outside,
 }
 
+/// What a run would commit, from one look at the source. Nothing is stored, and clusters that another discovery owned the
+/// last time count as still owned.
+///
+/// # Errors
+/// Why the source gave no complete answer, as the run would report it.
+pub async fn preview(
+    outside: &Outside,
+    name: &str,
+    spec: &DiscoverySpec,
+    state: &DiscoveryState,
+    intents: &Intents,
+    now: Timestamp,
+) -> Result<(SourceAnswer, Run), String> {
+    let source = replicante_sources::open(&spec.source).map_err(|error| error.to_string())?;
+    let mut answer = source.fetch(outside).await.map_err(|error| error.reason().to_string())?;
+    let settings = settings_of(spec);
+    set_aside_too_large(&mut answer, state, name, &settings).map_err(|error| error.to_string())?;
+    let (rules, owners) = (rules_of(spec), BTreeMap::new());
+    let given = Given { name, settings: &settings, rules, owners: &owners, intents, now };
+    let run = answered(state, &answer, &given);
+    Ok((answer, run))
+}
+
+/// What sources reach the world by.
+pub fn outside(clients: &Clients, addresses: AddressPolicy) -> Outside {
+    Outside { outbound: Arc::new(Outbound::new(addresses)), objects: Objects::of(clients.account()) }
+}
+
+fn settings_of(spec: &DiscoverySpec) -> ClusterSettings {
+    ClusterSettings { agents: spec.agents.clone(), refresh_interval: spec.refresh.interval }
+}
+
+fn rules_of(spec: &DiscoverySpec) -> RemovalRules {
+    let RemovalSpec { grace, confirmations, max_shrink } = spec.removal;
+    RemovalRules { grace, confirmations, max_shrink }
+}
+
 impl Job for Discover {
     type State = DiscoveryState;
 
     fn new(clients: &Clients, settings: &Settings) -> Self {
-        let outbound = Arc::new(Outbound::new(settings.addresses.clone()));
-        Discover { outside: Outside { outbound, objects: Objects::of(clients.account()) } }
+        Discover { outside: outside(clients, settings.addresses.clone()) }
     }
 
     async fn work(
@@ -81,15 +118,13 @@ impl Job for Discover {
             .map_err(|error| WorkError::Input(format!("the object of {record}: {error}")))?;
         let run = match timeout_at(context.gather_until, source.fetch(&self.outside)).await {
             Ok(Ok(mut answer)) => {
-                let settings =
-                    ClusterSettings { agents: spec.agents, refresh_interval: spec.refresh.interval };
+                let settings = settings_of(&spec);
                 set_aside_too_large(&mut answer, &state, &record.id, &settings)?;
                 let owners = owners(context, &state).await?;
-                let RemovalSpec { grace, confirmations, max_shrink } = spec.removal;
                 let given = Given {
                     name: &record.id,
                     settings: &settings,
-                    rules: RemovalRules { grace, confirmations, max_shrink },
+                    rules: rules_of(&spec),
                     owners: &owners,
                     intents: &intents,
                     now: context.now,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use replicante_address_policy::AddressPolicy;
+pub use replicante_address_policy::AddressPolicy;
 use replicante_model::time::{human, parse_human};
 
 /// One setting, as the documentation shows it.

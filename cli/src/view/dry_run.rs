@@ -1,0 +1,131 @@
+//! What a run of a discovery would change, line by line.
+
+use replicante_model::RecordName;
+use replicante_model::absence::Held;
+use replicante_model::discovery::{DiscoveryState, Run};
+use replicante_model::record::{DiscoveredCluster, SourceAnswer};
+
+use crate::view::style::Tone;
+use crate::view::text::{clean, count};
+
+/// What the shrink guard holds: of the clusters, or of the nodes of one.
+pub fn held(state: &DiscoveryState) -> Vec<(Option<&str>, &Held)> {
+    let clusters = state.absences.held.iter().map(|held| (None, held));
+    let nodes = state.clusters.iter();
+    let nodes = nodes.filter_map(|(id, known)| Some((Some(&**id), known.nodes.held.as_ref()?)));
+    clusters.chain(nodes).collect()
+}
+
+/// The lines: what is new, changed, missing or removed, held, and set aside.
+pub fn lines(
+    record: &RecordName,
+    is_known: bool,
+    state: &DiscoveryState,
+    answer: &SourceAnswer,
+    run: &Run,
+) -> Vec<String> {
+    let reported = count(answer.clusters.len() as u64, "cluster");
+    let mut lines = vec![format!("{record}: the source reports {reported}")];
+    if !is_known {
+        lines.push("  it has never run here: all of it is new".into());
+    }
+    for item in &run.items {
+        let (mark, tone, what) = change(state, item);
+        let text = format!("  {mark} {}: {what}", clean(&item.record.cluster_id));
+        lines.push(tone.paint(&text));
+    }
+    for (cluster, held) in held(&run.state) {
+        let of = cluster.map_or_else(|| "clusters".into(), |cluster| format!("nodes of {}", clean(cluster)));
+        let text = format!("  ! {} of {} {of} are gone: held until confirmed", held.dropped, held.known);
+        lines.push(Tone::Bad.paint(&text));
+    }
+    for (bad, reason) in &run.state.rejected {
+        let text = format!("  ! {} is set aside: {}", clean(bad), clean(reason));
+        lines.push(Tone::Warn.paint(&text));
+    }
+    if run.items.is_empty() && run.state.rejected.is_empty() && held(&run.state).is_empty() {
+        lines.push("  nothing would change".into());
+    }
+    if run.more {
+        lines.push("  and more, with the runs that follow".into());
+    }
+    lines
+}
+
+fn change(state: &DiscoveryState, item: &DiscoveredCluster) -> (char, Tone, String) {
+    let (id, are) = (&item.record.cluster_id, &item.record.nodes);
+    if item.removed.is_some() {
+        return ('-', Tone::Bad, "removed".into());
+    }
+    if item.missing_since.is_some() {
+        return ('-', Tone::Warn, "missing from now on".into());
+    }
+    let Some(known) = state.clusters.get(id) else {
+        return ('+', Tone::Good, format!("new, {}", count(are.len() as u64, "node")));
+    };
+    let were = &known.record.nodes;
+    let added = are.keys().filter(|node| !were.contains_key(*node)).count();
+    let gone = were.keys().filter(|node| !are.contains_key(*node)).count();
+    let moved = are.iter().filter(|(node, at)| were.get(*node).is_some_and(|was| was != *at)).count();
+    let mut parts = Vec::new();
+    for (number, what) in [(added, "added"), (gone, "gone"), (moved, "moved")] {
+        if number > 0 {
+            parts.push(format!("{} {what}", count(number as u64, "node")));
+        }
+    }
+    if state.absences.missing_since(id).is_some() {
+        parts.push("reported again".into());
+    }
+    if parts.is_empty() {
+        parts.push("another name, or other settings".into());
+    }
+    ('~', Tone::Plain, parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::given::plain;
+    use replicante_model::Timestamp;
+    use replicante_model::absence::RemovalRules;
+    use replicante_model::discovery::{ClusterSettings, Given, answered};
+    use replicante_model::intent::Intents;
+    use replicante_model::record::{ClusterRecord, RejectedRecord};
+    use std::collections::BTreeMap;
+
+    fn answer(clusters: &[(&str, &[&str])]) -> SourceAnswer {
+        let record = |(id, nodes): &(&str, &[&str])| {
+            let nodes = nodes.iter().map(|node| ((*node).to_string(), format!("http://{node}"))).collect();
+            ((*id).to_string(), ClusterRecord { cluster_id: (*id).into(), display_name: None, nodes })
+        };
+        SourceAnswer { clusters: clusters.iter().map(record).collect(), ..SourceAnswer::default() }
+    }
+
+    fn run(state: &DiscoveryState, answer: &SourceAnswer) -> Run {
+        let (settings, owners, intents) = (ClusterSettings::default(), BTreeMap::new(), Intents::default());
+        let (rules, now) = (RemovalRules::default(), Timestamp(1_767_319_445_000));
+        let given =
+            Given { name: "fleet", settings: &settings, rules, owners: &owners, intents: &intents, now };
+        answered(state, answer, &given)
+    }
+
+    #[test]
+    fn the_difference_is_told_line_by_line() {
+        let record = RecordName::discovery("default", "fleet");
+        let five: &[(&str, &[&str])] =
+            &[("a", &["n1", "n2"]), ("b", &["n1"]), ("c", &["n1"]), ("d", &["n1"]), ("e", &[])];
+        let first = run(&DiscoveryState::default(), &answer(five));
+        let state = &first.state;
+        let mut next =
+            answer(&[("a", &["n2", "n3"]), ("b", &["n1"]), ("c", &["n1"]), ("d", &["n1"]), ("f", &[])]);
+        next.rejected.push(RejectedRecord { record: "g".into(), reason: "an address is no URL".into() });
+        let shown = plain(&lines(&record, true, state, &next, &run(state, &next)));
+        insta::assert_snapshot!(shown, @"");
+        let none = answer(&[]);
+        insta::assert_snapshot!(plain(&lines(&record, true, state, &none, &run(state, &none))), @"");
+        let same = answer(five);
+        insta::assert_snapshot!(plain(&lines(&record, true, state, &same, &run(state, &same))), @"");
+        let empty = DiscoveryState::default();
+        insta::assert_snapshot!(plain(&lines(&record, false, &empty, &same, &first)), @"");
+    }
+}
