@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use replicante_model::absence::Held;
 use replicante_model::actions::ActionDetails;
 use replicante_model::change::{AddressChange, RoleOf, SnapshotPart};
 use replicante_model::observation::AgentVersion;
@@ -44,6 +45,11 @@ fn action(state: &str) -> ActionView {
     ActionView { kind: "test.ping".into(), state: state.into(), finished, details }
 }
 
+fn shrink(cluster: Option<String>) -> Shrink {
+    let answer = "4f1c0a9be2d37768".into();
+    Shrink::of(cluster, Held { since: Timestamp(0), answer, dropped: 3, known: 4 })
+}
+
 /// One change of every type.
 pub(crate) fn every_change() -> Vec<Change> {
     let node = || "node-2".to_string();
@@ -70,6 +76,7 @@ pub(crate) fn every_change() -> Vec<Change> {
         },
         Change::ClusterMissing { since },
         Change::ClusterRestored { missing_since: since },
+        Change::ClusterRemoved { missing_since: None, actor: Some("ann".into()) },
         Change::ClusterHealthChanged { before: Some(Health::Healthy), after: Some(Health::Degraded) },
         Change::ClusterIdentityConflict(conflict.clone()),
         Change::ClusterIdentityResolved(conflict),
@@ -99,6 +106,7 @@ pub(crate) fn every_change() -> Vec<Change> {
         Change::NodeDown { node: node(), before: NodeStatus::Up, after: store_down() },
         Change::NodeMissing { node: node(), since },
         Change::NodeRestored { node: node(), missing_since: since },
+        Change::NodeRemoved { node: node(), missing_since: since, actor: None },
         Change::ShardNew { node: node(), shard: shard(), after: role(Role::Secondary) },
         Change::ShardChanged {
             node: node(),
@@ -141,6 +149,9 @@ pub(crate) fn every_change() -> Vec<Change> {
         Change::DiscoveryRecordAccepted { record: "clusters[3]".into() },
         Change::DiscoveryConflict { cluster: "orders".into(), owner: "other".into() },
         Change::DiscoveryConflictResolved { cluster: "orders".into(), owner: "other".into() },
+        Change::DiscoveryShrinkHeld(shrink(None)),
+        Change::DiscoveryShrinkConfirmed(Shrink { actor: Some("ann".into()), ..shrink(None) }),
+        Change::DiscoveryShrinkResolved(shrink(Some("orders".into()))),
     ]
 }
 
@@ -155,6 +166,7 @@ fn every_type_of_event_is_one_line_that_says_what_changed() {
     cluster.changed            Plain: name Orders -> Orders EU; node-4 added; node-1 removed; node-2 http://b -> http://c
     cluster.missing            Warn: no longer reported by its source
     cluster.restored           Good: reported by its source again, missing since 2026-01-02T02:04:05.678Z
+    cluster.removed            Warn: removed by ann
     cluster.health_changed     Warn: healthy -> degraded
     cluster.identity_conflict  Bad: node-2 answers for cluster billing
     cluster.identity_resolved  Good: no longer: node-2 answers for cluster billing
@@ -170,6 +182,7 @@ fn every_type_of_event_is_one_line_that_says_what_changed() {
     node.down                  Bad: node-2: up -> node down (status 500)
     node.missing               Warn: node-2: no longer reported by its source
     node.restored              Good: node-2: reported by its source again, missing since 2026-01-02T02:04:05.678Z
+    node.removed               Warn: node-2: removed, missing since 2026-01-02T02:04:05.678Z
     shard.new                  Plain: orders/0 on node-2: secondary
     shard.changed              Plain: orders/0 on node-2: secondary -> primary
     shard.removed              Warn: orders/0 on node-2: arbiter -> gone
@@ -186,6 +199,9 @@ fn every_type_of_event_is_one_line_that_says_what_changed() {
     discovery.record_accepted  Good: clusters[3] is good now, or gone
     discovery.conflict         Warn: orders belongs to discovery other: what this one says of it is not used
     discovery.conflict_resolved Good: orders no longer belongs to discovery other
+    discovery.shrink_held      Bad: 3 of 4 clusters would go: held until confirmed (answer 4f1c0a9be2d37768)
+    discovery.shrink_confirmed Warn: 3 of 4 clusters are gone: confirmed by ann
+    discovery.shrink_resolved  Good: no longer held: 3 of 4 nodes of orders
     ");
     let names: BTreeSet<&str> = every_change().iter().map(Change::name).collect();
     assert_eq!(names.len(), lines.len(), "each type once");

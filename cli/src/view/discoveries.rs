@@ -2,6 +2,7 @@
 
 use replicante_model::Timestamp;
 use replicante_model::discovery::DiscoveryState;
+use replicante_model::summary::Summary;
 use replicante_model::time::human;
 use replicante_objects::{Object, SourceSpec};
 use replicante_protocol::head::Head;
@@ -31,11 +32,20 @@ pub fn list(heads: &[Head], now: Timestamp, most: Option<usize>) -> Vec<String> 
             Cell::trouble(summary.conflicts, Tone::Warn),
             Cell::text(human(head.interval)),
             Cell::text(ago(row.refreshed, now)),
-            Cell::text(summary.reason.as_deref().unwrap_or("-")),
+            Cell::text(why(summary)),
         ]
     };
     let rows: Vec<Vec<Cell>> = heads.iter().map(cells).collect();
     table(&HEADING, &rows, most)
+}
+
+/// Why it is as it is, in words.
+fn why(summary: &Summary) -> String {
+    match &summary.reason {
+        Some(reason) => reason.clone(),
+        None if summary.held > 0 => format!("{} no longer reported: held until confirmed", summary.held),
+        None => "-".into(),
+    }
 }
 
 fn status(head: &Head, row: &crate::view::clusters::Row) -> (&'static str, Tone) {
@@ -43,6 +53,7 @@ fn status(head: &Head, row: &crate::view::clusters::Row) -> (&'static str, Tone)
         _ if !head.enabled => ("disabled", Tone::Quiet),
         (_, None) => ("new", Tone::Quiet),
         (Some(_), _) => ("failing", Tone::Bad),
+        _ if row.summary.held > 0 => ("holding", Tone::Bad),
         (None, _) => ("ok", Tone::Good),
     }
 }
@@ -122,7 +133,6 @@ mod tests {
     use replicante_model::RecordName;
     use replicante_model::absence::{Absence, Absences};
     use replicante_model::discovery::{Failing, KnownCluster};
-    use replicante_model::summary::Summary;
     use std::time::Duration;
 
     fn known(owner: Option<&str>) -> KnownCluster {
@@ -150,10 +160,13 @@ mod tests {
         let failing = head(RecordName::discovery("default", "fleet"), Summary::of_discovery(&state()));
         let fine =
             head(RecordName::discovery("prod", "by-hand"), Summary { clusters: 7, ..Summary::default() });
-        insta::assert_snapshot!(plain(&list(&[failing, fine], NOW, None)), @"
+        let holding =
+            head(RecordName::discovery("prod", "shrunk"), Summary { held: 900, ..Summary::default() });
+        insta::assert_snapshot!(plain(&list(&[failing, fine, holding], NOW, None)), @"
         DISCOVERY     STATUS   CLUSTERS  MISSING  REJECTED  CONFLICTS  EVERY  LAST RUN  REASON
         fleet         failing         1        1         1          1  1m     2s ago    status 500 from http://inv/clusters
         prod/by-hand  ok              7        0         0          0  1m     2s ago    -
+        prod/shrunk   holding         0        0         0          0  1m     2s ago    900 no longer reported: held until confirmed
         ");
     }
 

@@ -120,12 +120,32 @@ mod tests {
             answer(&[("a", &["n2", "n3"]), ("b", &["n1"]), ("c", &["n1"]), ("d", &["n1"]), ("f", &[])]);
         next.rejected.push(RejectedRecord { record: "g".into(), reason: "an address is no URL".into() });
         let shown = plain(&lines(&record, true, state, &next, &run(state, &next)));
-        insta::assert_snapshot!(shown, @"");
+        insta::assert_snapshot!(shown, @"
+        discovery/default/fleet: the source reports 5 clusters
+          ~ a: 1 node added, 1 node gone
+          - e: missing from now on
+          + f: new, 0 nodes
+          ! g is set aside: an address is no URL
+        ");
         let none = answer(&[]);
-        insta::assert_snapshot!(plain(&lines(&record, true, state, &none, &run(state, &none))), @"");
+        insta::assert_snapshot!(plain(&lines(&record, true, state, &none, &run(state, &none))), @"
+        discovery/default/fleet: the source reports 0 clusters
+          ! 5 of 5 clusters are gone: held until confirmed
+        ");
         let same = answer(five);
-        insta::assert_snapshot!(plain(&lines(&record, true, state, &same, &run(state, &same))), @"");
+        insta::assert_snapshot!(plain(&lines(&record, true, state, &same, &run(state, &same))), @"
+        discovery/default/fleet: the source reports 5 clusters
+          nothing would change
+        ");
         let empty = DiscoveryState::default();
-        insta::assert_snapshot!(plain(&lines(&record, false, &empty, &same, &first)), @"");
+        insta::assert_snapshot!(plain(&lines(&record, false, &empty, &same, &first)), @"
+        discovery/default/fleet: the source reports 5 clusters
+          it has never run here: all of it is new
+          + a: new, 2 nodes
+          + b: new, 1 node
+          + c: new, 1 node
+          + d: new, 1 node
+          + e: new, 0 nodes
+        ");
     }
 }

@@ -5,6 +5,7 @@
 #![cfg(unix)]
 
 mod promises;
+mod removal;
 mod s3;
 mod sigkill;
 

@@ -20,7 +20,7 @@ use replicante_model::intent::Intents;
 use replicante_model::record::{RejectedRecord, SourceAnswer};
 use replicante_model::summary::Summary;
 use replicante_model::{RecordName, Timestamp};
-use replicante_objects::{Discovery, DiscoverySpec, Object, RemovalSpec};
+use replicante_objects::{Discovery, DiscoverySpec, IgnoreSpec, Object, RemovalSpec};
 use replicante_outbound::Outbound;
 use replicante_protocol::head::Head;
 use replicante_s3::Objects;
@@ -29,6 +29,7 @@ use replicante_settings::Settings;
 pub use replicante_sources::Outside;
 use replicante_worker::{Context, Delivered, Function, Job, WorkError, Worked};
 use tokio::time::{sleep_until, timeout_at};
+use wildmatch::WildMatch;
 
 /// Items of contested clusters that are read at once.
 const READS_AT_ONCE: usize = 16;
@@ -61,6 +62,7 @@ pub async fn preview(
 ) -> Result<(SourceAnswer, Run), String> {
     let source = replicante_sources::open(&spec.source).map_err(|error| error.to_string())?;
     let mut answer = source.fetch(outside).await.map_err(|error| error.reason().to_string())?;
+    ignore(&mut answer, &spec.ignore);
     let settings = settings_of(spec);
     set_aside_too_large(&mut answer, state, name, &settings).map_err(|error| error.to_string())?;
     let (rules, owners) = (rules_of(spec), BTreeMap::new());
@@ -72,6 +74,20 @@ pub async fn preview(
 /// What sources reach the world by.
 pub fn outside(clients: &Clients, addresses: AddressPolicy) -> Outside {
     Outside { outbound: Arc::new(Outbound::new(addresses)), objects: Objects::of(clients.account()) }
+}
+
+/// Leaves out what is not to be looked after, as if the source did not report it: the shrink guard sees it go.
+fn ignore(answer: &mut SourceAnswer, patterns: &IgnoreSpec) {
+    let all = |patterns: &[String]| patterns.iter().map(|text| WildMatch::new(text)).collect::<Vec<_>>();
+    let (clusters, nodes) = (all(&patterns.clusters), all(&patterns.nodes));
+    let fits = |patterns: &[WildMatch], text: &str| patterns.iter().any(|pattern| pattern.matches(text));
+    answer.clusters.retain(|id, _| !fits(&clusters, id));
+    answer.rejected.retain(|rejected| !fits(&clusters, &rejected.record));
+    if !nodes.is_empty() {
+        for record in answer.clusters.values_mut() {
+            record.nodes.retain(|_, address| !fits(&nodes, address));
+        }
+    }
 }
 
 fn settings_of(spec: &DiscoverySpec) -> ClusterSettings {
@@ -118,6 +134,7 @@ impl Job for Discover {
             .map_err(|error| WorkError::Input(format!("the object of {record}: {error}")))?;
         let run = match timeout_at(context.gather_until, source.fetch(&self.outside)).await {
             Ok(Ok(mut answer)) => {
+                ignore(&mut answer, &spec.ignore);
                 let settings = settings_of(&spec);
                 set_aside_too_large(&mut answer, &state, &record.id, &settings)?;
                 let owners = owners(context, &state).await?;
@@ -299,4 +316,35 @@ fn seal(context: &Context<'_>, old: &DiscoveryState, run: Run) -> Result<Worked<
         more: run.more,
         ended: false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use replicante_model::record::ClusterRecord;
+
+    #[test]
+    fn what_fits_a_pattern_is_as_if_it_was_not_reported() {
+        let record = |id: &str, nodes: &[&str]| {
+            let nodes = nodes.iter().map(|at| ((*at).to_string(), (*at).to_string())).collect();
+            (id.to_string(), ClusterRecord { cluster_id: id.into(), display_name: None, nodes })
+        };
+        let mut answer = SourceAnswer {
+            clusters: [
+                record("test-1", &["http://10.0.0.1"]),
+                record("orders", &["http://10.0.0.1", "http://10.9.0.1"]),
+                record("contest", &[]),
+            ]
+            .into(),
+            rejected: vec![RejectedRecord { record: "test-2".into(), reason: "no nodes".into() }],
+            ..SourceAnswer::default()
+        };
+        ignore(&mut answer, &IgnoreSpec::default());
+        assert_eq!((answer.clusters.len(), answer.rejected.len()), (3, 1));
+        let (clusters, nodes) = (vec!["test-?".into()], vec!["http://10.9.*".into()]);
+        ignore(&mut answer, &IgnoreSpec { clusters, nodes });
+        assert_eq!(answer.clusters.keys().collect::<Vec<_>>(), ["contest", "orders"]);
+        assert_eq!(answer.clusters["orders"].nodes.keys().collect::<Vec<_>>(), ["http://10.0.0.1"]);
+        assert!(answer.rejected.is_empty());
+    }
 }

@@ -41,7 +41,23 @@ pub struct DiscoverySpec {
     /// When what the source no longer reports is removed.
     #[serde(default)]
     pub removal: RemovalSpec,
+    /// What the source reports and is not looked after.
+    #[serde(default)]
+    pub ignore: IgnoreSpec,
 }
+
+/// What is taken as if the source did not report it. In a pattern, `*` stands for any text and `?` for one character.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct IgnoreSpec {
+    /// Patterns of cluster ids: at most 100.
+    pub clusters: Vec<String>,
+    /// Patterns of the addresses of nodes' agents, as they are stored: at most 100.
+    pub nodes: Vec<String>,
+}
+
+/// The most patterns of a kind.
+const MAX_PATTERNS: usize = 100;
 
 /// How clusters are refreshed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +123,7 @@ impl DiscoverySpec {
         let refresh = fields.nested("refresh", |fields| fields.interval("interval", tick)).flatten();
         let agents = fields.nested("agents", agents::read);
         let removal = fields.nested("removal", RemovalSpec::read);
+        let ignore = fields.nested("ignore", IgnoreSpec::read);
         Some(DiscoverySpec {
             enabled: enabled.unwrap_or(true),
             interval: interval.unwrap_or_else(minute),
@@ -114,7 +131,17 @@ impl DiscoverySpec {
             refresh: refresh.map_or_else(RefreshSpec::default, |interval| RefreshSpec { interval }),
             agents: agents.unwrap_or_default(),
             removal: removal.unwrap_or_default(),
+            ignore: ignore.unwrap_or_default(),
         })
+    }
+}
+
+impl IgnoreSpec {
+    fn read(fields: &mut Fields<'_>) -> IgnoreSpec {
+        IgnoreSpec {
+            clusters: fields.texts("clusters", MAX_PATTERNS, "patterns, like test-*").unwrap_or_default(),
+            nodes: fields.texts("nodes", MAX_PATTERNS, "patterns, like http://10.9.*").unwrap_or_default(),
+        }
     }
 }
 

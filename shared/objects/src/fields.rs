@@ -141,6 +141,23 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A list of texts that are not empty, at most `most`.
+    pub fn texts(&mut self, name: &'static str, most: usize, expected: &str) -> Option<Vec<String>> {
+        let entry = self.take(name)?;
+        let text = |node: &Node| match &node.value {
+            Value::Text(text) if !text.is_empty() => Some(text.clone()),
+            _ => None,
+        };
+        if let Value::List(nodes) = &entry.node.value
+            && nodes.len() <= most
+            && let Some(texts) = nodes.iter().map(text).collect()
+        {
+            return Some(texts);
+        }
+        self.refuse(entry, format!("a list of at most {most}: {expected}"));
+        None
+    }
+
     /// One of some words, each with what it means.
     pub fn choice<T: Copy>(&mut self, name: &'static str, choices: &[(&str, T)]) -> Option<T> {
         let entry = self.take(name)?;

@@ -32,7 +32,7 @@ mod tree;
 mod values;
 
 pub use cluster::{Cluster, ClusterSpec};
-pub use discovery::{Discovery, DiscoverySpec, RefreshSpec, RemovalSpec};
+pub use discovery::{Discovery, DiscoverySpec, IgnoreSpec, RefreshSpec, RemovalSpec};
 pub use endpoint::Endpoint;
 pub use error::{ObjectError, Problem};
 pub use fields::Fields;

@@ -7,7 +7,7 @@ use replicante_model::record::{AgentApi, AgentSettings, ClusterIdCheck, TlsSetti
 use serde_json::json;
 
 use super::*;
-use crate::discovery::{RefreshSpec, RemovalSpec};
+use crate::discovery::{IgnoreSpec, RefreshSpec, RemovalSpec};
 use crate::endpoint::Endpoint;
 use crate::limits::Limits;
 use crate::reference::{HeaderValue, Reference};
@@ -106,13 +106,14 @@ fn agents() -> impl Strategy<Value = AgentSettings> {
 fn object() -> impl Strategy<Value = Object> {
     let removal = (span(), any::<u32>(), option::of(0..=100u8))
         .prop_map(|(grace, confirmations, max_shrink)| RemovalSpec { grace, confirmations, max_shrink });
-    let discovery = (metadata(), any::<bool>(), span(), source(), span(), agents(), removal).prop_map(
-        |(metadata, enabled, interval, source, refresh, agents, removal)| {
+    let patterns = || prop::collection::vec(".{1,5}", 0..3);
+    let ignore = (patterns(), patterns()).prop_map(|(clusters, nodes)| IgnoreSpec { clusters, nodes });
+    let discovery = (metadata(), any::<bool>(), span(), source(), span(), agents(), removal, ignore)
+        .prop_map(|(metadata, enabled, interval, source, refresh, agents, removal, ignore)| {
             let refresh = RefreshSpec { interval: refresh };
-            let spec = DiscoverySpec { enabled, interval, source, refresh, agents, removal };
+            let spec = DiscoverySpec { enabled, interval, source, refresh, agents, removal, ignore };
             Object::Discovery(Discovery { metadata, spec })
-        },
-    );
+        });
     let cluster =
         (metadata(), any::<bool>(), option::of(span())).prop_map(|(metadata, enabled, interval)| {
             Object::Cluster(Cluster { metadata, spec: ClusterSpec { enabled, interval } })

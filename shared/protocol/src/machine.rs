@@ -291,7 +291,7 @@ impl Machine {
             // Items that were contested and are noted already: nothing is left of them.
             (At::Work, Reply::Unchanged) if self.contested => self.all_delivered(),
             (At::Work, Reply::Unchanged) => self.release(Outcome::Unchanged),
-            (At::Work, Reply::Ended) => self.bury(),
+            (At::Work, Reply::Ended) if !self.contested => self.bury(),
             (At::Work, Reply::NoTime) => {
                 self.more = true;
                 self.release(Outcome::Delivered)

@@ -214,7 +214,11 @@ fn compact(step: &machine::Step) -> Step {
         machine::Step::Release(release) => {
             Step::Release(Release { clear_owed: release.clear_owed, published: release.published.map(small) })
         }
-        machine::Step::Claim | machine::Step::RaiseDone | machine::Step::Finish(_) => Step::Idle,
+        // The end of a record is the removal's model.
+        machine::Step::Claim
+        | machine::Step::RaiseDone
+        | machine::Step::Bury { .. }
+        | machine::Step::Finish(_) => Step::Idle,
     }
 }
 
