@@ -21,6 +21,13 @@ pub enum Example {
     Python,
 }
 
+/// What a transaction does first, and what later.
+#[derive(Clone, Copy, Debug)]
+pub enum Act {
+    Effect,
+    Position,
+}
+
 /// One consumer: its file stays when its process is killed.
 pub struct Consumer {
     example: Example,
@@ -129,17 +136,25 @@ impl Consumer {
         .await;
     }
 
-    /// From now on the transaction that applies this event does not come to its end: whoever is killed then is killed
-    /// in its middle.
-    pub fn hold(&self, record: &str, place: Place) {
+    /// From now on the transaction that applies this event does not come to its end, but stops at this act: whoever is
+    /// killed then is killed in its middle.
+    pub fn hold(&self, act: Act, record: &str, (epoch, sequence): Place) {
+        let trigger = match act {
+            Act::Effect => format!(
+                "AFTER INSERT ON applied
+                 WHEN NEW.record = '{record}' AND NEW.epoch = {epoch} AND NEW.sequence = {sequence}"
+            ),
+            Act::Position => format!(
+                "AFTER INSERT ON records
+                 WHEN NEW.name = '{record}' AND (NEW.epoch, NEW.sequence) >= ({epoch}, {sequence})"
+            ),
+        };
         let sql = format!(
             "CREATE TABLE slow (number INTEGER);
              INSERT INTO slow WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n LIMIT 1000)
                  SELECT i FROM n;
-             CREATE TRIGGER hold AFTER INSERT ON applied
-             WHEN NEW.record = '{record}' AND NEW.epoch = {} AND NEW.sequence = {}
-             BEGIN SELECT count(*) FROM slow a, slow b, slow c WHERE a.number + b.number + c.number < 0; END",
-            place.0, place.1
+             CREATE TRIGGER hold {trigger}
+             BEGIN SELECT count(*) FROM slow a, slow b, slow c WHERE a.number + b.number + c.number < 0; END"
         );
         self.open().execute_batch(&sql).unwrap();
     }

@@ -17,7 +17,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use replicante_model::Timestamp;
 
-use crate::example::{Consumer, Example};
+use crate::example::{Act, Consumer, Example};
 use crate::story::{Place, Tale, mixed, of_a_discovery};
 use crate::stream::Stream;
 
@@ -68,32 +68,33 @@ async fn whatever_is_sent_every_event_is_applied_once_and_in_order(example: Exam
 
     let epoch = torn_end.0;
     let key = torn.record.key();
+    // Who does the one before the other, in a transaction of its own, loses an event or repeats it.
     let deaths = [
-        (epoch, 7),
-        (epoch, first.1 + 1),
-        second,
-        (epoch, second.1 + 2),
-        fourth,
-        (returned.0, 1),
-        (returned.0, 5),
+        (Act::Effect, (epoch, 7)),
+        (Act::Position, (epoch, first.1 + 1)),
+        (Act::Effect, second),
+        (Act::Position, (epoch, second.1 + 2)),
+        (Act::Position, fourth),
+        (Act::Effect, (returned.0, 1)),
+        (Act::Position, (returned.0, 5)),
     ];
     let mut stream = Stream::create().await;
     let mut consumer = Consumer::of(example, &[]);
     consumer.start(&stream);
     consumer.until_tables().await;
-    consumer.hold(&key, deaths[0]);
+    consumer.hold(deaths[0].0, &key, deaths[0].1);
     stream.put(puts).await;
     for death in 0..deaths.len() {
         consumer.until_held().await;
         consumer.kill();
         let applied = consumer.applied();
         assert!(
-            applied.get(&key).is_none_or(|places| !places.contains(&deaths[death])),
-            "it was killed too late"
+            applied.get(&key).is_none_or(|places| !places.contains(&deaths[death].1)),
+            "an event is applied, and its position is not stored"
         );
         consumer.let_go();
-        if let Some(next) = deaths.get(death + 1) {
-            consumer.hold(&key, *next);
+        if let Some((act, place)) = deaths.get(death + 1) {
+            consumer.hold(*act, &key, *place);
         }
         consumer.start(&stream);
     }
