@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs the end-to-end tests on emulators that share no code with the embedded ones: moto for DynamoDB and SQS,
-# kinesis-local for Kinesis. Arguments go to the tests: `tests/emulators/run.sh history::`.
+# Runs the end-to-end tests, and those of the examples for consumers, on emulators that share no code with the embedded
+# ones: moto for DynamoDB and SQS, kinesis-local for Kinesis. Arguments go to the tests:
+# `tests/emulators/run.sh history::`.
 #
 # Needs Python with pip, Node.js with npm, and package registries; no Docker, no AWS account. What it installs and the
 # logs of the emulators go into the target folder. The emulators end with this script, however it ends.
@@ -86,6 +87,14 @@ kinesis() {
 run_tests() {
     cargo test --locked --workspace --test end_to_end -- --skip cost:: --skip restart:: --skip size:: "$@" 2>&1 \
         | tee "$home/tests.log"
+    cargo test --locked --workspace --test consumers -- --include-ignored "$@" 2>&1 | tee "$home/consumers.log"
+}
+
+# passed NAME: how many tests passed, by the log of that name.
+passed() {
+    local count
+    count=$(sed -n 's/^test result: ok\. \([0-9]*\) passed.*/\1/p' "$home/$1.log")
+    echo "${count:-0}"
 }
 
 # seen NAME WORDS TESTS: fails when the emulator's log shows fewer requests than there were tests. That the tests say
@@ -117,16 +126,19 @@ kinesis "$kinesis" "$tls"
 export REPLICANTE_TEST_AWS_ENDPOINT_URL_DYNAMODB="http://127.0.0.1:$dynamodb"
 export REPLICANTE_TEST_AWS_ENDPOINT_URL_SQS="http://127.0.0.1:$sqs"
 export REPLICANTE_TEST_AWS_ENDPOINT_URL_KINESIS="http://127.0.0.1:$kinesis"
+# The example in Python needs boto3, which moto brought.
+export REPLICANTE_TEST_PYTHON="$home/venv/bin/python"
 
 run_tests "$@" &
 jobs="$jobs $!"
 wait $!
 
-passed=$(sed -n 's/^test result: ok\. \([0-9]*\) passed.*/\1/p' "$home/tests.log")
-if ((${passed:-0} == 0)); then
+tests=$(passed tests)
+consumers=$(passed consumers)
+if ((tests + consumers == 0)); then
     echo "no test ran" >&2
     exit 1
 fi
-seen dynamodb '"[^"]*POST ' "$passed"
-seen sqs '"[^"]*POST ' "$passed"
-seen kinesis 'Received POST request' "$passed"
+seen dynamodb '"[^"]*POST ' "$tests"
+seen sqs '"[^"]*POST ' "$tests"
+seen kinesis 'Received POST request' $((tests + consumers))

@@ -99,11 +99,16 @@ impl Reader {
 
     /// The records whose next number has been awaited for longer than [`GAP_AFTER`], with that number.
     pub fn gaps(&self, now: Timestamp) -> BTreeMap<&str, u64> {
+        self.missing_for(now, GAP_AFTER)
+    }
+
+    /// The records whose next number has been awaited for at least this long, with that number.
+    pub fn missing_for(&self, now: Timestamp, patience: Duration) -> BTreeMap<&str, u64> {
         self.records
             .iter()
             .filter_map(|(record, place)| {
                 let (since, awaited) = place.waiting?;
-                (now.since(since) >= GAP_AFTER).then_some((record.as_str(), awaited))
+                (now.since(since) >= patience).then_some((record.as_str(), awaited))
             })
             .collect()
     }
