@@ -86,8 +86,6 @@ rules! {
     DoneOnSuccess,
     /// A discarded task raises `done_due` too.
     DiscardedIsDone,
-    /// A removal is committed on condition that `wanted` is what the claim returned.
-    WantedIsUnchangedAtCommit,
     /// A head is moved away on condition that `wanted` is what the claim returned.
     WantedIsUnchanged,
     /// A head is moved away on condition that the fence is ours.

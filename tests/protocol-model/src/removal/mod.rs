@@ -1,8 +1,8 @@
 //! Discovery with removal: items and their owner, `wanted`, tombstones, and the return of what was removed.
 //!
 //! What a discovery and a cluster do within their own records is the record's model; a commit is one step here. This
-//! one is about what passes between them: the discovery item, the creation of heads, and the end of a record. The code
-//! does not remove records yet; this is how the design says that it shall.
+//! one is about what passes between them: the discovery item, the creation of heads, and the end of a record, by the claim
+//! after the one that told of its removal.
 
 mod mutants;
 mod properties;
@@ -245,10 +245,6 @@ impl RemovalModel {
                 let Some(head) = state.head.as_mut().filter(|head| head.fence == ours.fence) else {
                     return RefreshWorker::default();
                 };
-                let wanted = head.wanted == ours.wanted || !setup.keeps(Rule::WantedIsUnchangedAtCommit);
-                if told == Status::Removed && !wanted {
-                    return then(RefreshStep::Release);
-                }
                 state.broken.earlier_life |= head.life != ours.life;
                 (head.sequence, head.told, head.owed) = (ours.sequence + 1, told, true);
                 let committed = Head { wanted: ours.wanted, ..*head };
@@ -259,7 +255,7 @@ impl RemovalModel {
             }
             RefreshStep::Publish => {
                 state.publish(&ours);
-                then(if ours.told == Status::Removed { RefreshStep::Bury } else { RefreshStep::Release })
+                then(RefreshStep::Release)
             }
             RefreshStep::Bury => {
                 let Some(head) = state.head else { return RefreshWorker::default() };

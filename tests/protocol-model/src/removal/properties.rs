@@ -18,7 +18,7 @@ pub const NO_EARLIER_LIFE: &str = "an earlier life writes nothing";
 pub const ONE_OWNER: &str = "one cluster, one owner";
 /// Nothing owed, or no record any more: the reader has applied every event.
 pub const NOTHING_MISSED: &str = "nothing owed: the reader has everything";
-/// When all workers die, one clean run of each discovery and two clean refreshes bring source, record and reader
+/// When all workers die, one clean run of each discovery and three clean refreshes bring source, record and reader
 /// together: a record where one is reported, none where none is.
 pub const SETTLES: &str = "a clean run settles";
 
@@ -68,7 +68,7 @@ impl RemovalModel {
                 }
             }
         }
-        for _ in 0..2 {
+        for _ in 0..3 {
             let mut worker = self.refresh(&mut state, RefreshWorker::default());
             for _ in 0..20 {
                 if worker.step != RefreshStep::Idle {
