@@ -7,6 +7,7 @@
 
 mod actions;
 mod agents;
+mod back_off;
 mod cost;
 mod damage;
 mod discoveries;

@@ -19,6 +19,7 @@ use replicante_model::{RecordName, Timestamp};
 use replicante_objects::{Discovery, DiscoverySpec, Object};
 use replicante_outbound::Outbound;
 use replicante_protocol::head::Head;
+use replicante_protocol::turns::Turns;
 use replicante_s3::Objects;
 use replicante_settings::Settings;
 use replicante_sources::Outside;
@@ -39,6 +40,7 @@ pub type DiscoveryWorker = Function<Discover>;
 /// The work on a discovery's record.
 pub struct Discover {
     outside: Outside,
+    back_off: Duration,
 }
 
 impl Job for Discover {
@@ -46,7 +48,10 @@ impl Job for Discover {
 
     fn new(clients: &Clients, settings: &Settings) -> Self {
         let outbound = Arc::new(Outbound::new(settings.addresses.clone()));
-        Discover { outside: Outside { outbound, objects: Objects::of(clients.account()) } }
+        Discover {
+            outside: Outside { outbound, objects: Objects::of(clients.account()) },
+            back_off: settings.back_off,
+        }
     }
 
     async fn work(
@@ -55,6 +60,10 @@ impl Job for Discover {
         state: DiscoveryState,
     ) -> Result<Worked<DiscoveryState>, WorkError> {
         let record = &context.head.record;
+        let turns = Turns::of(context.head, context.task, context.now, self.back_off);
+        if state.failing.as_ref().is_some_and(|failing| !turns.has(failing.since, 0)) {
+            return Ok(skipped(state));
+        }
         let spec = spec_of(context.table, record).await?;
         let source = replicante_sources::open(&spec.source)
             .map_err(|error| WorkError::Input(format!("the object of {record}: {error}")))?;
@@ -199,6 +208,18 @@ fn schedule_of(record: &RecordName, object: Option<&StoredObject>, interval: Dur
             tracing::warn!(%record, %error, "the Cluster object can't be read: the discovery's word counts");
             (interval, true)
         }
+    }
+}
+
+/// A run without a look at the source: it keeps failing, and has its turn later. Nothing changes.
+fn skipped(state: DiscoveryState) -> Worked<DiscoveryState> {
+    Worked {
+        summary: Summary::of_discovery(&state),
+        state,
+        events: Vec::new(),
+        items: Vec::new(),
+        store: false,
+        more: false,
     }
 }
 

@@ -4,6 +4,7 @@
 //! leaves the rest to the protocol (`replicante-worker`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use replicante_agents::{Agents, ClusterLimits, Target};
 use replicante_aws::{AwsError, Clients};
@@ -11,6 +12,7 @@ use replicante_model::refresh::{Rules, refresh};
 use replicante_model::summary::Summary;
 use replicante_model::view::{ClusterState, NodeStatus};
 use replicante_outbound::Outbound;
+use replicante_protocol::turns::{Turns, group};
 use replicante_settings::Settings;
 use replicante_worker::{Context, Delivered, Function, Job, WorkError, Worked};
 
@@ -21,6 +23,7 @@ pub type RefreshWorker = Function<Refresh>;
 pub struct Refresh {
     agents: Agents,
     polls_per_cluster: usize,
+    back_off: Duration,
     rules: Rules,
 }
 
@@ -32,6 +35,7 @@ impl Job for Refresh {
         Refresh {
             agents: Agents::new(outbound, settings.polls_per_function),
             polls_per_cluster: settings.polls_per_cluster,
+            back_off: settings.back_off,
             rules: Rules { readings_age: settings.readings_age, retention: settings.retention },
         }
     }
@@ -48,10 +52,18 @@ impl Job for Refresh {
             )));
         };
         let nodes = state.view.as_ref().map(|view| &view.nodes);
+        let turns = Turns::of(context.head, context.task, context.now, self.back_off);
+        let count = item.record.nodes.len();
+        // An agent that stays silent is not asked every time: it makes the whole refresh wait for its timeout.
+        let has_turn = |id: &str| {
+            let silent_since = state.counters.nodes.get(id).and_then(|counters| counters.silent_since);
+            silent_since.is_none_or(|since| turns.has(since, group(id, count, self.polls_per_cluster)))
+        };
         let targets: Vec<Target<'_>> = item
             .record
             .nodes
             .iter()
+            .filter(|(id, _)| has_turn(id))
             .map(|(id, address)| {
                 let known = nodes.and_then(|nodes| nodes.get(id));
                 Target {

@@ -7,7 +7,7 @@
 //!    record.rs                  observation.rs  observe.rs  diff.rs   event.rs
 //! ```
 //!
-//! and back again: `fold.rs` applies events to a view, `reader.rs` keeps a reader's place in the stream.
+//! `silence.rs` notes beside the view since when an agent gives no answer. And back again: `fold.rs` applies events to a view, `reader.rs` keeps a reader's place in the stream.
 //! The law that ties them together: `fold(old, diff(old, new)) == new`, for any two views.
 
 pub mod actions;
@@ -24,6 +24,7 @@ pub mod primaries;
 pub mod reader;
 pub mod record;
 pub mod refresh;
+mod silence;
 pub mod snapshot;
 pub mod summary;
 pub mod time;
