@@ -15,6 +15,7 @@ mod duplicates;
 mod fences;
 mod history;
 mod kills;
+mod observer;
 mod queues;
 mod restart;
 mod rows;

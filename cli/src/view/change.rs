@@ -88,6 +88,13 @@ pub fn describe(change: &Change) -> String {
         Change::DiscoveryConflictResolved { cluster, owner } => {
             format!("{cluster} no longer belongs to discovery {owner}")
         }
+        Change::DiscoveryObserverSuspect { since, polled, failed } => format!(
+            "a worker may be cut off: no connection to {failed} of {polled} agents{}; what seems down is held back",
+            at("since", since)
+        ),
+        Change::DiscoveryObserverTrusted { suspect_since } => {
+            format!("no worker seems cut off{}", at("as one did since", suspect_since))
+        }
     }
 }
 
@@ -106,7 +113,8 @@ pub fn tone(change: &Change) -> Tone {
         | Change::ShardRemoved { .. }
         | Change::ActionLost { .. }
         | Change::DiscoveryRecordRejected { .. }
-        | Change::DiscoveryConflict { .. } => Tone::Warn,
+        | Change::DiscoveryConflict { .. }
+        | Change::DiscoveryObserverSuspect { .. } => Tone::Warn,
         Change::AgentUp { .. }
         | Change::NodeUp { .. }
         | Change::ClusterNew { .. }
@@ -115,7 +123,8 @@ pub fn tone(change: &Change) -> Tone {
         | Change::ClusterIdentityResolved(_)
         | Change::DiscoveryRecovered { .. }
         | Change::DiscoveryRecordAccepted { .. }
-        | Change::DiscoveryConflictResolved { .. } => Tone::Good,
+        | Change::DiscoveryConflictResolved { .. }
+        | Change::DiscoveryObserverTrusted { .. } => Tone::Good,
         Change::ClusterSnapshot(_) => Tone::Quiet,
         Change::ClusterChanged { .. }
         | Change::AgentNew { .. }

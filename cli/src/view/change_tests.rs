@@ -141,6 +141,8 @@ pub(crate) fn every_change() -> Vec<Change> {
         Change::DiscoveryRecordAccepted { record: "clusters[3]".into() },
         Change::DiscoveryConflict { cluster: "orders".into(), owner: "other".into() },
         Change::DiscoveryConflictResolved { cluster: "orders".into(), owner: "other".into() },
+        Change::DiscoveryObserverSuspect { since, polled: 12, failed: 10 },
+        Change::DiscoveryObserverTrusted { suspect_since: since },
     ]
 }
 
@@ -186,6 +188,8 @@ fn every_type_of_event_is_one_line_that_says_what_changed() {
     discovery.record_accepted  Good: clusters[3] is good now, or gone
     discovery.conflict         Warn: orders belongs to discovery other: what this one says of it is not used
     discovery.conflict_resolved Good: orders no longer belongs to discovery other
+    discovery.observer_suspect Warn: a worker may be cut off: no connection to 10 of 12 agents, since 2026-01-02T02:04:05.678Z; what seems down is held back
+    discovery.observer_trusted Good: no worker seems cut off, as one did since 2026-01-02T02:04:05.678Z
     ");
     let names: BTreeSet<&str> = every_change().iter().map(Change::name).collect();
     assert_eq!(names.len(), lines.len(), "each type once");

@@ -13,6 +13,7 @@ use replicante_aws::{
     encode_cluster,
 };
 use replicante_model::discovery::{ClusterSettings, DiscoveryState, Run, answered, contested, failed, item};
+use replicante_model::notice;
 use replicante_model::record::{RejectedRecord, SourceAnswer};
 use replicante_model::summary::Summary;
 use replicante_model::{RecordName, Timestamp};
@@ -61,29 +62,16 @@ impl Job for Discover {
     ) -> Result<Worked<DiscoveryState>, WorkError> {
         let record = &context.head.record;
         let turns = Turns::of(context.head, context.task, context.now, self.back_off);
-        if state.failing.as_ref().is_some_and(|failing| !turns.has(failing.since, 0)) {
-            return Ok(skipped(state));
-        }
-        let spec = spec_of(context.table, record).await?;
-        let source = replicante_sources::open(&spec.source)
-            .map_err(|error| WorkError::Input(format!("the object of {record}: {error}")))?;
-        let run = match timeout_at(context.gather_until, source.fetch(&self.outside)).await {
-            Ok(Ok(mut answer)) => {
-                let settings = ClusterSettings {
-                    agents: spec.agents,
-                    refresh_interval: spec.refresh.interval,
-                    confirmations: spec.removal.confirmations,
-                };
-                set_aside_too_large(&mut answer, &record.id, &settings)?;
-                let owners = owners(context, &state).await?;
-                answered(&state, &record.id, &answer, &settings, &owners, context.now)
-            }
-            Ok(Err(error)) => {
-                tracing::warn!(%record, %error, "the source gave no complete answer");
-                failed(&state, &error.reason(), context.now)
-            }
-            Err(_) => failed(&state, "no complete answer before the function's deadline", context.now),
+        let mut run = match &state.failing {
+            // A source that keeps failing is not asked every time.
+            Some(failing) if !turns.has(failing.since, 0) => notice::unchanged(state.clone()),
+            _ => self.look(context, &state).await?,
         };
+        match context.table.notices(record).await {
+            Ok(notices) => notice::add(&mut run, &notices, context.now),
+            // They are no part of the run: the next one reads them again.
+            Err(error) => tracing::warn!(%record, %error, "the notices for the discovery can't be read"),
+        }
         seal(context, &state, run)
     }
 
@@ -112,6 +100,33 @@ impl Job for Discover {
         }
         ask_for(context.table, &item.record(), item.cluster.refresh_interval).await?;
         Ok(Delivered::Done)
+    }
+}
+
+impl Discover {
+    /// Asks the source, and says what follows from its answer or its failure.
+    async fn look(&self, context: &Context<'_>, state: &DiscoveryState) -> Result<Run, WorkError> {
+        let record = &context.head.record;
+        let spec = spec_of(context.table, record).await?;
+        let source = replicante_sources::open(&spec.source)
+            .map_err(|error| WorkError::Input(format!("the object of {record}: {error}")))?;
+        Ok(match timeout_at(context.gather_until, source.fetch(&self.outside)).await {
+            Ok(Ok(mut answer)) => {
+                let settings = ClusterSettings {
+                    agents: spec.agents,
+                    refresh_interval: spec.refresh.interval,
+                    confirmations: spec.removal.confirmations,
+                };
+                set_aside_too_large(&mut answer, &record.id, &settings)?;
+                let owners = owners(context, state).await?;
+                answered(state, &record.id, &answer, &settings, &owners, context.now)
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%record, %error, "the source gave no complete answer");
+                failed(state, &error.reason(), context.now)
+            }
+            Err(_) => failed(state, "no complete answer before the function's deadline", context.now),
+        })
     }
 }
 
@@ -208,18 +223,6 @@ fn schedule_of(record: &RecordName, object: Option<&StoredObject>, interval: Dur
             tracing::warn!(%record, %error, "the Cluster object can't be read: the discovery's word counts");
             (interval, true)
         }
-    }
-}
-
-/// A run without a look at the source: it keeps failing, and has its turn later. Nothing changes.
-fn skipped(state: DiscoveryState) -> Worked<DiscoveryState> {
-    Worked {
-        summary: Summary::of_discovery(&state),
-        state,
-        events: Vec::new(),
-        items: Vec::new(),
-        store: false,
-        more: false,
     }
 }
 

@@ -3,6 +3,8 @@
 //! Triggered by the queue of refresh tasks. It reads the cluster's record and discovery item, polls, and
 //! leaves the rest to the protocol (`replicante-worker`).
 
+mod watch;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ use replicante_protocol::turns::{Turns, group};
 use replicante_settings::Settings;
 use replicante_worker::{Context, Delivered, Function, Job, WorkError, Worked};
 
+use crate::watch::Watch;
+
 /// The function.
 pub type RefreshWorker = Function<Refresh>;
 
@@ -25,6 +29,7 @@ pub struct Refresh {
     polls_per_cluster: usize,
     back_off: Duration,
     rules: Rules,
+    watch: Watch,
 }
 
 impl Job for Refresh {
@@ -37,6 +42,7 @@ impl Job for Refresh {
             polls_per_cluster: settings.polls_per_cluster,
             back_off: settings.back_off,
             rules: Rules { readings_age: settings.readings_age, retention: settings.retention },
+            watch: Watch::new(settings.observer_hold),
         }
     }
 
@@ -84,8 +90,9 @@ impl Job for Refresh {
         let start = slot.unsigned_abs().wrapping_mul(self.polls_per_cluster as u64);
         let limits = ClusterLimits { in_flight: self.polls_per_cluster, start };
         let cluster_id = &item.record.cluster_id;
-        let observations =
+        let mut observations =
             self.agents.poll_cluster(targets, cluster_id, &item.agents, limits, context.gather_until).await;
+        self.watch.hold_back(context, &item, &state, &mut observations).await;
 
         let refreshed = refresh(state, &item, &observations, &context.sealer(), self.rules)?;
         let summary = refreshed.state.view.as_ref().map(Summary::of_cluster).unwrap_or_default();

@@ -14,6 +14,7 @@ mod head_item;
 mod heads;
 mod items;
 mod meter;
+mod notices;
 mod queue;
 mod setup;
 mod stream;

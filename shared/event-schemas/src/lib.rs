@@ -64,6 +64,8 @@ pub const SCHEMAS: &[(&str, &str)] = schemas![
     "discovery.record_accepted",
     "discovery.conflict",
     "discovery.conflict_resolved",
+    "discovery.observer_suspect",
+    "discovery.observer_trusted",
 ];
 
 static VALIDATORS: LazyLock<Result<BTreeMap<&'static str, Validator>, String>> = LazyLock::new(compile);

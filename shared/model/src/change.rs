@@ -410,6 +410,24 @@ pub enum Change {
         /// The discovery that owned it.
         owner: String,
     },
+    /// Workers that refresh its clusters are likely to be cut off: what they take for failures is held back.
+    #[serde(rename = "io.replicante.discovery.observer_suspect")]
+    DiscoveryObserverSuspect {
+        /// Since when.
+        #[serde(with = "crate::time::as_rfc3339")]
+        since: Option<Timestamp>,
+        /// Agents that they asked within the last minute.
+        polled: u64,
+        /// Those that they could not connect to.
+        failed: u64,
+    },
+    /// None is any more.
+    #[serde(rename = "io.replicante.discovery.observer_trusted")]
+    DiscoveryObserverTrusted {
+        /// Since when the first was.
+        #[serde(with = "crate::time::as_rfc3339")]
+        suspect_since: Option<Timestamp>,
+    },
 }
 
 /// The version of each type's schema, the last part of `dataschema`.
@@ -417,7 +435,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// What every type's name starts with.
 pub const TYPE_PREFIX: &str = "io.replicante.";
 /// Every type, by its name after [`TYPE_PREFIX`].
-pub const TYPES: [&str; 35] = [
+pub const TYPES: [&str; 37] = [
     "cluster.new",
     "cluster.changed",
     "cluster.missing",
@@ -453,6 +471,8 @@ pub const TYPES: [&str; 35] = [
     "discovery.record_accepted",
     "discovery.conflict",
     "discovery.conflict_resolved",
+    "discovery.observer_suspect",
+    "discovery.observer_trusted",
 ];
 
 impl Change {
@@ -494,6 +514,8 @@ impl Change {
             Change::DiscoveryRecordAccepted { .. } => "discovery.record_accepted",
             Change::DiscoveryConflict { .. } => "discovery.conflict",
             Change::DiscoveryConflictResolved { .. } => "discovery.conflict_resolved",
+            Change::DiscoveryObserverSuspect { .. } => "discovery.observer_suspect",
+            Change::DiscoveryObserverTrusted { .. } => "discovery.observer_trusted",
         }
     }
 

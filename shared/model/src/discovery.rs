@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::change::Change;
+use crate::observer::Suspicion;
 use crate::record::{AgentSettings, ClusterRecord, DiscoveredCluster, RejectedRecord, SourceAnswer};
 use crate::time::Timestamp;
 
@@ -66,6 +67,9 @@ pub struct DiscoveryState {
     /// Set while runs fail.
     #[serde(default)]
     pub failing: Option<Failing>,
+    /// Set while workers that refresh its clusters are likely to be cut off: as it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observer: Option<Suspicion>,
     /// The settings of its clusters, as of the last run.
     #[serde(default)]
     pub settings: ClusterSettings,

@@ -81,7 +81,9 @@ impl Fold {
             | Change::DiscoveryRecordRejected { .. }
             | Change::DiscoveryRecordAccepted { .. }
             | Change::DiscoveryConflict { .. }
-            | Change::DiscoveryConflictResolved { .. } => return Ok(()),
+            | Change::DiscoveryConflictResolved { .. }
+            | Change::DiscoveryObserverSuspect { .. }
+            | Change::DiscoveryObserverTrusted { .. } => return Ok(()),
             _ => {}
         }
         let view = self.view.as_mut().ok_or(FoldError::UnknownCluster(change.name()))?;

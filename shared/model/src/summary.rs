@@ -57,6 +57,9 @@ pub struct Summary {
     /// Discovery: clusters that another discovery owns.
     #[serde(skip_serializing_if = "is_zero")]
     pub conflicts: u64,
+    /// Discovery: agents that workers which are likely to be cut off could not connect to.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unconnected: u64,
     /// Why the last task failed, or the source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -131,6 +134,7 @@ impl Summary {
             missing: count(|known| known.missing_since.is_some()),
             conflicts: count(|known| known.owner.is_some()),
             rejected: state.rejected.len() as u64,
+            unconnected: state.observer.map_or(0, |observer| observer.failed),
             ..Summary::default()
         };
         summary.set_reason(state.failing.as_ref().map(|failing| failing.reason.as_str()));

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::given::NOW;
 
 /// How many types there are. A new variant of [`Change`] does not compile in [`number`] until it has one.
-pub const TYPES: usize = 35;
+pub const TYPES: usize = 37;
 
 /// The number of a type. No wildcard: whoever adds a variant comes by here, raises [`TYPES`] and adds an example.
 pub fn number(change: &Change) -> usize {
@@ -54,6 +54,8 @@ pub fn number(change: &Change) -> usize {
         Change::DiscoveryRecordAccepted { .. } => 32,
         Change::DiscoveryConflict { .. } => 33,
         Change::DiscoveryConflictResolved { .. } => 34,
+        Change::DiscoveryObserverSuspect { .. } => 35,
+        Change::DiscoveryObserverTrusted { .. } => 36,
     }
 }
 
@@ -253,5 +255,7 @@ pub fn examples() -> Vec<Change> {
         Change::DiscoveryRecordAccepted { record: "(no cluster_id)".into() },
         Change::DiscoveryConflict { cluster: "orders".into(), owner: "other".into() },
         Change::DiscoveryConflictResolved { cluster: "orders".into(), owner: "other".into() },
+        Change::DiscoveryObserverSuspect { since: Some(NOW), polled: 120, failed: 118 },
+        Change::DiscoveryObserverTrusted { suspect_since: Some(NOW) },
     ]
 }
