@@ -42,6 +42,9 @@ const MEASURED: u32 = 4;
 const BACKING_OFF: u32 = 8;
 /// How long work in flight may take to finish.
 const GRACE: Duration = Duration::from_secs(20);
+/// The least of the refreshes that were due which a figure must rest on, in percent: what is later than the measurement
+/// waits for is not among them. Slots at its ends make a few more or less.
+const LEAST_SEEN: f64 = 90.0;
 /// What the lateness of clusters that are well may grow by: a tenth, or so many milliseconds, whichever is more.
 const MOST_GROWTH: f64 = 100.0;
 
@@ -99,9 +102,11 @@ pub async fn measure(case: &Case) -> Result<Vec<Figure>, CliError> {
     runner.stop(GRACE).await;
 
     let whose = if case.spread { "all clusters" } else { "clusters that are well" };
+    let measured = if case.spread { case.clusters } else { case.clusters - hanging.len() };
     let hang = thousands((agents / EACH) as u64);
     let mut figures = vec![
         figure("agents", agents as f64, "", None),
+        seen(&before, measured, MEASURED, "none hanging"),
         figure(format!("lateness of {whose}, none hanging, p50"), late(&before, 50), "ms", None),
         figure(format!("lateness of {whose}, none hanging, p99"), late(&before, 99), "ms", None),
     ];
@@ -112,6 +117,7 @@ pub async fn measure(case: &Case) -> Result<Vec<Figure>, CliError> {
     {
         let name = format!("lateness of {whose}, {hang} agents {when}");
         let p99 = late(began, 99);
+        figures.push(seen(began, measured, intervals, &format!("{hang} agents {when}")));
         figures.push(figure(format!("{name}, p50"), late(began, 50), "ms", None));
         figures.push(figure(format!("{name}, p99"), p99, "ms", None));
         let growth = (p99 - usual).max(0.0);
@@ -137,6 +143,15 @@ fn hanging(rig: &Rig, spread: bool) -> BTreeMap<String, Vec<String>> {
 fn late(began: &[Began], percent: usize) -> f64 {
     let late = began.iter().filter(|began| began.measured).map(|began| began.late.as_millis());
     percentile(late, percent).unwrap_or(0) as f64
+}
+
+/// How many of the refreshes that were due are known. Of none, or of those alone that were in time, a lateness says
+/// nothing.
+fn seen(began: &[Began], clusters: usize, intervals: u32, when: &str) -> Figure {
+    let due = clusters as f64 * span(intervals).as_secs_f64() / INTERVAL.as_secs_f64();
+    let known = began.iter().filter(|began| began.measured).count() as f64;
+    let what = format!("refreshes of these that were measured, of those due, {when}");
+    figure(what, 100.0 * known / due.max(1.0), "%", Some(Wanted::AtLeast(LEAST_SEEN)))
 }
 
 /// How many refreshes waited for a timeout at the same time, on average over so many intervals: each keeps an
@@ -189,6 +204,17 @@ mod tests {
             |measured, millis| Began { measured, late: Duration::from_millis(millis), took: Duration::ZERO };
         let log = [began(true, 10), began(true, 30), began(false, 9_000)];
         assert_eq!((late(&log, 50), late(&log, 99), late(&[], 99)), (10.0, 30.0, 0.0));
+    }
+
+    #[test]
+    fn a_measurement_that_saw_too_little_is_none() {
+        let began = Began { measured: true, late: Duration::ZERO, took: Duration::ZERO };
+        // Two intervals, of which one and a half are measured: 15 refreshes of 10 clusters.
+        let met = |count: usize| {
+            let figure = seen(&vec![began; count], 10, 2, "none hanging");
+            figure.wanted.is_some_and(|wanted| wanted.is_met(figure.value))
+        };
+        assert!(met(15) && met(14) && !met(13) && !met(0));
     }
 
     #[test]
