@@ -420,6 +420,53 @@ fn the_help_of_refresh_and_bench() {
     Example:
       replicante refresh zk-01
     ");
+    insta::assert_snapshot!(help(&["bench", "hanging"]), @"
+    Agents that hang: how late they make the clusters that are well
+
+    Usage: replicante bench hanging [OPTIONS]
+
+    Options:
+          --clusters <COUNT>
+              Clusters, of 5 nodes each
+
+              [default: 400]
+
+          --invocations <COUNT>
+              Invocations of the refresh worker that may run at the same time: 20 are the
+              template's default
+
+              [default: 20]
+
+          --back-off <TIME>
+              The longest time between two polls of a hanging agent; 0s asks every time
+
+              [default: 1m]
+
+          --spread
+              One agent of each cluster hangs, not all of each fifth: no cluster is well
+              then, and all are measured
+
+      -o, --output <OUTPUT>
+              How to show the figures
+
+              Possible values:
+              - table: For people
+              - json:  For programs
+
+              [default: table]
+
+      -h, --help
+              Print help
+
+    Time is ten times as fast as by default: clusters are refreshed every 6 s instead of
+    60 s, agents have 1 s instead of 10 s, and the longest back-off is 1m instead of 10m.
+    It takes two minutes.
+
+    Examples:
+      replicante bench hanging                all agents of each fifth cluster hang
+      replicante bench hanging --back-off 0s  ... and are asked every time
+      replicante bench hanging --spread       one agent of each cluster hangs
+    ");
     insta::assert_snapshot!(help(&["bench", "refresh"]), @"
     Refreshes: how many a second, how long one takes, what one costs
 

@@ -7,6 +7,7 @@
 
 mod actions;
 mod agents;
+mod back_off;
 mod cost;
 mod damage;
 mod discoveries;
@@ -14,6 +15,7 @@ mod duplicates;
 mod fences;
 mod history;
 mod kills;
+mod observer;
 mod queues;
 mod removal;
 mod restart;

@@ -51,7 +51,7 @@ async fn told(system: &System) -> Vec<String> {
 
 async fn counters(system: &System) -> (u32, u32) {
     let rows = system.state("c").await.unwrap().counters.nodes;
-    let NodeCounters { failures, successes } = rows.get("node-1").cloned().unwrap_or_default();
+    let NodeCounters { failures, successes, .. } = rows.get("node-1").cloned().unwrap_or_default();
     (failures, successes)
 }
 

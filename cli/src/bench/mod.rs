@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! refresh.rs   the measurements of `bench refresh`
+//! hanging.rs   the measurements of `bench hanging`
 //! rig.rs       services, fleet and worker in this process; drives batches of tasks as Lambda would
 //! size.rs      the measurements of `bench size`
 //! schedule.rs  the measurements of `bench schedule`
@@ -11,6 +12,7 @@
 
 pub mod apart;
 pub mod figures;
+pub mod hanging;
 pub mod refresh;
 pub mod rig;
 pub mod schedule;

@@ -1,5 +1,6 @@
 //! The rig: everything in one process, and batches of tasks handed to the worker as Lambda hands them over.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ use crate::files;
 
 /// Messages of one batch.
 const BATCH: usize = 10;
-/// The schedulers' tick, and the refresh interval: nothing runs by itself, but everything is due at each tick.
+/// The schedulers' tick, and the refresh interval unless said: nothing runs by itself, but everything is due at each tick.
 pub const TICK: Duration = Duration::from_secs(1);
 /// Rounds of refreshes within which the first sight of a cluster must be over.
 const WARM_UP: usize = 20;
@@ -35,7 +36,27 @@ pub struct Rig {
     pub batches: Vec<Vec<Task>>,
     worker: Arc<RefreshWorker>,
     reports: Arc<Mutex<Vec<TaskReport>>>,
-    _fleet: Fleet,
+    /// The simulated fleet.
+    pub fleet: Fleet,
+}
+
+/// What a rig runs.
+#[derive(Clone, Debug)]
+pub struct RigConfig {
+    /// The fleet.
+    pub world: WorldConfig,
+    /// How often each cluster is refreshed.
+    pub interval: Duration,
+    /// More lines of the discovery's `spec`.
+    pub spec: String,
+    /// Settings on top of the local ones, by their environment variables.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl From<WorldConfig> for RigConfig {
+    fn from(world: WorldConfig) -> Self {
+        RigConfig { world, interval: TICK, spec: String::new(), settings: BTreeMap::new() }
+    }
 }
 
 impl Rig {
@@ -43,15 +64,17 @@ impl Rig {
     ///
     /// # Errors
     /// When something can't start, or a refresh fails.
-    pub async fn start(world: WorldConfig) -> Result<Self, CliError> {
+    pub async fn start(config: impl Into<RigConfig>) -> Result<Self, CliError> {
+        let RigConfig { world, interval, spec, settings } = config.into();
         let fleet = Fleet::start(FleetConfig { world, ..FleetConfig::default() }).await?;
-        let local = Local::start(&LocalConfig { tick: TICK, ..LocalConfig::default() }).await?;
+        let local =
+            Local::start(&LocalConfig { tick: TICK, overrides: settings, ..LocalConfig::default() }).await?;
         let table = Table::new(&local.clients, &local.settings.table);
         let object = format!(
             "apiVersion: replicante.io/v0\nkind: Discovery\nmetadata: {{ name: bench }}\nspec:\n  interval: 1h\n  \
-             source: {{ http: {{ url: \"{}\" }} }}\n  refresh: {{ interval: {} }}\n",
+             source: {{ http: {{ url: \"{}\" }} }}\n  refresh: {{ interval: {} }}\n{spec}",
             fleet.discovery_url(),
-            human(TICK),
+            human(interval),
         );
         files::apply(&table, &files::parse_text("bench", &object, TICK)?, false).await?;
         let discovery = DiscoveryWorker::new(&local.clients, &local.settings);
@@ -70,7 +93,7 @@ impl Rig {
         let worker = RefreshWorker::new(&local.clients, &local.settings)
             .observed(Arc::new(move |report: &TaskReport| lock(&observed).push(report.clone())));
         let batches = tasks.chunks(BATCH).map(<[Task]>::to_vec).collect();
-        let rig = Rig { local, batches, worker: Arc::new(worker), reports, _fleet: fleet };
+        let rig = Rig { local, batches, worker: Arc::new(worker), reports, fleet };
         rig.warm_up().await?;
         Ok(rig)
     }

@@ -5,17 +5,18 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use replicante_model::time::human;
 
-use crate::args::positive;
+use crate::args::{duration, positive};
 use crate::bench::apart::{self, Apart};
 use crate::bench::figures::{Figures, Machine};
-use crate::bench::{refresh, schedule, size};
+use crate::bench::{hanging, refresh, schedule, size};
 use crate::error::CliError;
 use crate::out;
 
 /// Values of `bench`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cargo run --release -- bench refresh\n  \
-    cargo run --release -- bench size\n  cargo run --release -- bench schedule\n\n\
+    cargo run --release -- bench size\n  cargo run --release -- bench schedule\n  \
+    cargo run --release -- bench hanging\n\n\
     Exits with 1 when a figure is not what it should be. Measure with a release build.")]
 pub struct BenchArgs {
     /// What to measure
@@ -32,6 +33,8 @@ pub enum What {
     Size(SizeArgs),
     /// One pass of the scheduler over very many clusters
     Schedule(ScheduleArgs),
+    /// Agents that hang: how late they make the clusters that are well
+    Hanging(HangingArgs),
     /// A function in a process of its own, for the others
     #[command(hide = true)]
     Apart {
@@ -61,6 +64,34 @@ pub struct ScheduleArgs {
     /// Clusters
     #[arg(long, default_value_t = 100_000, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub clusters: u32,
+    /// How to show the figures
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: Output,
+}
+
+/// Values of `bench hanging`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Time is ten times as fast as by default: clusters are refreshed every 6 s instead of\n\
+    60 s, agents have 1 s instead of 10 s, and the longest back-off is 1m instead of 10m.\n\
+    It takes two minutes.\n\nExamples:\n  \
+    replicante bench hanging                all agents of each fifth cluster hang\n  \
+    replicante bench hanging --back-off 0s  ... and are asked every time\n  \
+    replicante bench hanging --spread       one agent of each cluster hangs"
+)]
+pub struct HangingArgs {
+    /// Clusters, of 5 nodes each
+    #[arg(long, default_value_t = 400, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(10..=2_000))]
+    pub clusters: u16,
+    /// Invocations of the refresh worker that may run at the same time: 20 are the template's default
+    #[arg(long, default_value_t = 20, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub invocations: u16,
+    /// The longest time between two polls of a hanging agent; 0s asks every time
+    #[arg(long, default_value = "1m", value_parser = duration, value_name = "TIME")]
+    pub back_off: Duration,
+    /// One agent of each cluster hangs, not all of each fifth: no cluster is well then, and all are measured
+    #[arg(long)]
+    pub spread: bool,
     /// How to show the figures
     #[arg(short, long, value_enum, default_value = "table")]
     pub output: Output,
@@ -113,6 +144,23 @@ pub async fn run(args: BenchArgs) -> Result<(), CliError> {
             let command = format!("replicante bench schedule --clusters {clusters}");
             let setup = "the scheduler in a process of its own";
             (command, setup, output, schedule::measure(clusters as usize).await?)
+        }
+        What::Hanging(args) => {
+            let spread = if args.spread { " --spread" } else { "" };
+            let command = format!(
+                "replicante bench hanging --clusters {} --invocations {} --back-off {}{spread}",
+                args.clusters,
+                args.invocations,
+                human(args.back_off)
+            );
+            let setup = "services, fleet and functions in one process, time ten times as fast";
+            let case = hanging::Case {
+                clusters: args.clusters.into(),
+                invocations: args.invocations.into(),
+                back_off: args.back_off,
+                spread: args.spread,
+            };
+            (command, setup, args.output, hanging::measure(&case).await?)
         }
         What::Apart { .. } => return Ok(()),
     };

@@ -1,5 +1,6 @@
 //! `demo`: all of it, in one process, on a simulated fleet that changes while one watches.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -99,7 +100,8 @@ pub async fn run(args: DemoArgs) -> Result<(), CliError> {
         ..FleetConfig::default()
     })
     .await?;
-    let local = Local::start(&LocalConfig { tick: TICK, ..LocalConfig::default() }).await?;
+    let local =
+        Local::start(&LocalConfig { tick: TICK, overrides: settings(), ..LocalConfig::default() }).await?;
     let table = Table::new(&local.clients, &local.settings.table);
     let objects = files::parse_text("demo", &discovery(&fleet, args.interval), TICK)?;
     files::apply(&table, &objects, false).await?;
@@ -153,6 +155,11 @@ pub async fn run(args: DemoArgs) -> Result<(), CliError> {
                 .into(),
         ))
     }
+}
+
+/// What returns is to be seen within the seconds that a demonstration lasts.
+fn settings() -> BTreeMap<String, String> {
+    BTreeMap::from([("REPLICANTE_BACK_OFF".into(), "10s".into())])
 }
 
 /// Shows what happens until the end.

@@ -103,6 +103,13 @@ pub fn describe(change: &Change) -> String {
         Change::DiscoveryShrinkResolved(shrink) => {
             format!("no longer held: {}", what_shrinks(shrink))
         }
+        Change::DiscoveryObserverSuspect { since, polled, failed } => format!(
+            "a worker may be cut off: no connection to {failed} of {polled} agents{}; what seems down is held back",
+            at("since", since)
+        ),
+        Change::DiscoveryObserverTrusted { suspect_since } => {
+            format!("no worker seems cut off{}", at("as one did since", suspect_since))
+        }
     }
 }
 
@@ -137,7 +144,8 @@ pub fn tone(change: &Change) -> Tone {
         | Change::ShardRemoved { .. }
         | Change::ActionLost { .. }
         | Change::DiscoveryRecordRejected { .. }
-        | Change::DiscoveryConflict { .. } => Tone::Warn,
+        | Change::DiscoveryConflict { .. }
+        | Change::DiscoveryObserverSuspect { .. } => Tone::Warn,
         Change::AgentUp { .. }
         | Change::NodeUp { .. }
         | Change::ClusterNew { .. }
@@ -147,7 +155,8 @@ pub fn tone(change: &Change) -> Tone {
         | Change::DiscoveryRecovered { .. }
         | Change::DiscoveryRecordAccepted { .. }
         | Change::DiscoveryShrinkResolved(_)
-        | Change::DiscoveryConflictResolved { .. } => Tone::Good,
+        | Change::DiscoveryConflictResolved { .. }
+        | Change::DiscoveryObserverTrusted { .. } => Tone::Good,
         Change::ClusterSnapshot(_) => Tone::Quiet,
         Change::ClusterChanged { .. }
         | Change::AgentNew { .. }

@@ -152,6 +152,8 @@ pub(crate) fn every_change() -> Vec<Change> {
         Change::DiscoveryShrinkHeld(shrink(None)),
         Change::DiscoveryShrinkConfirmed(Shrink { actor: Some("ann".into()), ..shrink(None) }),
         Change::DiscoveryShrinkResolved(shrink(Some("orders".into()))),
+        Change::DiscoveryObserverSuspect { since, polled: 12, failed: 10 },
+        Change::DiscoveryObserverTrusted { suspect_since: since },
     ]
 }
 
@@ -202,6 +204,8 @@ fn every_type_of_event_is_one_line_that_says_what_changed() {
     discovery.shrink_held      Bad: 3 of 4 clusters would go: held until confirmed (answer 4f1c0a9be2d37768)
     discovery.shrink_confirmed Warn: 3 of 4 clusters are gone: confirmed by ann
     discovery.shrink_resolved  Good: no longer held: 3 of 4 nodes of orders
+    discovery.observer_suspect Warn: a worker may be cut off: no connection to 10 of 12 agents, since 2026-01-02T02:04:05.678Z; what seems down is held back
+    discovery.observer_trusted Good: no worker seems cut off, as one did since 2026-01-02T02:04:05.678Z
     ");
     let names: BTreeSet<&str> = every_change().iter().map(Change::name).collect();
     assert_eq!(names.len(), lines.len(), "each type once");

@@ -2,6 +2,7 @@
 
 use replicante_model::Timestamp;
 use replicante_model::discovery::DiscoveryState;
+use replicante_model::observer::Suspicion;
 use replicante_model::summary::Summary;
 use replicante_model::time::human;
 use replicante_objects::{Object, SourceSpec};
@@ -54,6 +55,7 @@ fn status(head: &Head, row: &crate::view::clusters::Row) -> (&'static str, Tone)
         (_, None) => ("new", Tone::Quiet),
         (Some(_), _) => ("failing", Tone::Bad),
         _ if row.summary.held > 0 => ("holding", Tone::Bad),
+        _ if row.summary.unconnected > 0 => ("cut off?", Tone::Warn),
         (None, _) => ("ok", Tone::Good),
     }
 }
@@ -80,6 +82,13 @@ pub fn discovery(
         fact("failing", &format!("since {}: {}", failing.since, failing.reason));
     } else if let Some(reason) = &row.summary.reason {
         fact("reason", reason);
+    }
+    if let Some(observer) = state.and_then(|state| state.observer) {
+        let Suspicion { since, polled, failed } = observer;
+        fact(
+            "observer",
+            &format!("may be cut off since {since}: no connection to {failed} of {polled} agents"),
+        );
     }
     let summary = &row.summary;
     fact("reports", &format!("{}, {} missing", count(summary.clusters, "cluster"), summary.missing));
@@ -167,6 +176,24 @@ mod tests {
         fleet         failing         1        1         1          1  1m     2s ago    status 500 from http://inv/clusters
         prod/by-hand  ok              7        0         0          0  1m     2s ago    -
         prod/shrunk   holding         0        0         0          0  1m     2s ago    900 no longer reported: held until confirmed
+        ");
+    }
+
+    #[test]
+    fn a_discovery_whose_workers_may_be_cut_off_says_so() {
+        let observer = Suspicion { since: NOW, polled: 12, failed: 10 };
+        let state = DiscoveryState { observer: Some(observer), ..DiscoveryState::default() };
+        let head = head(RecordName::discovery("default", "fleet"), Summary::of_discovery(&state));
+        insta::assert_snapshot!(plain(&list(std::slice::from_ref(&head), NOW, None)), @"
+        DISCOVERY  STATUS    CLUSTERS  MISSING  REJECTED  CONFLICTS  EVERY  LAST RUN  REASON
+        fleet      cut off?         0        0         0          0  1m     2s ago    -
+        ");
+        insta::assert_snapshot!(plain(&discovery(&head, None, Some(&state), NOW, None)), @"
+        fleet  cut off?
+          record     discovery/default/fleet
+          last run   2s ago; every 1m, next in 58s
+          observer   may be cut off since 2026-01-02T02:04:05.000Z: no connection to 10 of 12 agents
+          reports    0 clusters, 0 missing
         ");
     }
 

@@ -17,12 +17,14 @@ use replicante_model::discovery::{
     ClusterSettings, DiscoveryState, Given, Run, answered, contested, failed, forgotten, item,
 };
 use replicante_model::intent::Intents;
+use replicante_model::notice;
 use replicante_model::record::{RejectedRecord, SourceAnswer};
 use replicante_model::summary::Summary;
 use replicante_model::{RecordName, Timestamp};
 use replicante_objects::{Discovery, DiscoverySpec, IgnoreSpec, Object, RemovalSpec};
 use replicante_outbound::Outbound;
 use replicante_protocol::head::Head;
+use replicante_protocol::turns::Turns;
 use replicante_s3::Objects;
 use replicante_settings::AddressPolicy;
 use replicante_settings::Settings;
@@ -45,6 +47,7 @@ pub type DiscoveryWorker = Function<Discover>;
 /// The work on a discovery's record.
 pub struct Discover {
     outside: Outside,
+    back_off: Duration,
 }
 
 /// What a run would commit, from one look at the source. Nothing is stored, and clusters that another discovery owned the
@@ -103,7 +106,7 @@ impl Job for Discover {
     type State = DiscoveryState;
 
     fn new(clients: &Clients, settings: &Settings) -> Self {
-        Discover { outside: outside(clients, settings.addresses.clone()) }
+        Discover { outside: outside(clients, settings.addresses.clone()), back_off: settings.back_off }
     }
 
     async fn work(
@@ -112,48 +115,18 @@ impl Job for Discover {
         state: DiscoveryState,
     ) -> Result<Worked<DiscoveryState>, WorkError> {
         let record = &context.head.record;
+        let turns = Turns::of(context.head, context.task, context.now, self.back_off);
         let intents = Intents::at(context.now, context.table.intents(record).await?);
-        let spec = match spec_of(context.table, record).await {
-            Ok(spec) => spec,
-            // Whatever became of the object: what is to be forgotten goes.
-            Err(_) if state.has_to_forget(&intents) => {
-                let (settings, owners) = (state.settings.clone(), BTreeMap::new());
-                let given = Given {
-                    name: &record.id,
-                    settings: &settings,
-                    rules: RemovalRules::default(),
-                    owners: &owners,
-                    intents: &intents,
-                    now: context.now,
-                };
-                return seal(context, &state, forgotten(&state, &given));
-            }
-            Err(error) => return Err(error),
+        let mut run = match &state.failing {
+            // A source that keeps failing is not asked every time.
+            Some(failing) if !turns.has(failing.since, 0) => notice::unchanged(state.clone()),
+            _ => self.look(context, &state, &intents).await?,
         };
-        let source = replicante_sources::open(&spec.source)
-            .map_err(|error| WorkError::Input(format!("the object of {record}: {error}")))?;
-        let run = match timeout_at(context.gather_until, source.fetch(&self.outside)).await {
-            Ok(Ok(mut answer)) => {
-                ignore(&mut answer, &spec.ignore);
-                let settings = settings_of(&spec);
-                set_aside_too_large(&mut answer, &state, &record.id, &settings)?;
-                let owners = owners(context, &state).await?;
-                let given = Given {
-                    name: &record.id,
-                    settings: &settings,
-                    rules: rules_of(&spec),
-                    owners: &owners,
-                    intents: &intents,
-                    now: context.now,
-                };
-                answered(&state, &answer, &given)
-            }
-            Ok(Err(error)) => {
-                tracing::warn!(%record, %error, "the source gave no complete answer");
-                failed(&state, &error.reason(), context.now)
-            }
-            Err(_) => failed(&state, "no complete answer before the function's deadline", context.now),
-        };
+        match context.table.notices(record).await {
+            Ok(notices) => notice::add(&mut run, &notices, context.now),
+            // They are no part of the run: the next one reads them again.
+            Err(error) => tracing::warn!(%record, %error, "the notices for the discovery can't be read"),
+        }
         seal(context, &state, run)
     }
 
@@ -188,6 +161,48 @@ impl Job for Discover {
         }
         ask_for(context.table, &item.record(), item.cluster.refresh_interval).await?;
         Ok(Delivered::Done)
+    }
+}
+
+impl Discover {
+    /// Asks the source, and says what follows from its answer or its failure.
+    async fn look(
+        &self,
+        context: &Context<'_>,
+        state: &DiscoveryState,
+        intents: &Intents,
+    ) -> Result<Run, WorkError> {
+        let record = &context.head.record;
+        // Whatever became of the object or the source: what is to be forgotten goes.
+        let forget = || {
+            let (settings, owners) = (&state.settings, &BTreeMap::new());
+            let (name, rules, now) = (&*record.id, RemovalRules::default(), context.now);
+            let given = Given { name, settings, rules, owners, intents, now };
+            state.has_to_forget(intents).then(|| forgotten(state, &given))
+        };
+        let spec = match spec_of(context.table, record).await {
+            Ok(spec) => spec,
+            Err(error) => return forget().ok_or(error),
+        };
+        let source = replicante_sources::open(&spec.source)
+            .map_err(|error| WorkError::Input(format!("the object of {record}: {error}")))?;
+        let reason = match timeout_at(context.gather_until, source.fetch(&self.outside)).await {
+            Ok(Ok(mut answer)) => {
+                ignore(&mut answer, &spec.ignore);
+                let settings = settings_of(&spec);
+                set_aside_too_large(&mut answer, state, &record.id, &settings)?;
+                let (rules, owners) = (rules_of(&spec), owners(context, state).await?);
+                let (name, settings, owners) = (&*record.id, &settings, &owners);
+                let given = Given { name, settings, rules, owners, intents, now: context.now };
+                return Ok(answered(state, &answer, &given));
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%record, %error, "the source gave no complete answer");
+                error.reason()
+            }
+            Err(_) => "no complete answer before the function's deadline".into(),
+        };
+        Ok(forget().unwrap_or_else(|| failed(state, &reason, context.now)))
     }
 }
 

@@ -3,7 +3,10 @@
 //! Triggered by the queue of refresh tasks. It reads the cluster's record and discovery item, polls, and
 //! leaves the rest to the protocol (`replicante-worker`).
 
+mod watch;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use replicante_agents::{Agents, ClusterLimits, Target};
 use replicante_aws::{AwsError, Clients};
@@ -11,8 +14,11 @@ use replicante_model::refresh::{Rules, refresh};
 use replicante_model::summary::Summary;
 use replicante_model::view::{ClusterState, NodeStatus};
 use replicante_outbound::Outbound;
+use replicante_protocol::turns::{Turns, group};
 use replicante_settings::Settings;
 use replicante_worker::{Context, Delivered, Function, Job, WorkError, Worked};
+
+use crate::watch::Watch;
 
 /// The function.
 pub type RefreshWorker = Function<Refresh>;
@@ -21,7 +27,9 @@ pub type RefreshWorker = Function<Refresh>;
 pub struct Refresh {
     agents: Agents,
     polls_per_cluster: usize,
+    back_off: Duration,
     rules: Rules,
+    watch: Watch,
 }
 
 impl Job for Refresh {
@@ -32,7 +40,9 @@ impl Job for Refresh {
         Refresh {
             agents: Agents::new(outbound, settings.polls_per_function),
             polls_per_cluster: settings.polls_per_cluster,
+            back_off: settings.back_off,
             rules: Rules { readings_age: settings.readings_age, retention: settings.retention },
+            watch: Watch::new(settings.observer_hold),
         }
     }
 
@@ -48,10 +58,18 @@ impl Job for Refresh {
             )));
         };
         let nodes = state.view.as_ref().map(|view| &view.nodes);
+        let turns = Turns::of(context.head, context.task, context.now, self.back_off);
+        let count = item.record.nodes.len();
+        // An agent that stays silent is not asked every time: it makes the whole refresh wait for its timeout.
+        let has_turn = |id: &str| {
+            let silent_since = state.counters.nodes.get(id).and_then(|counters| counters.silent_since);
+            silent_since.is_none_or(|since| turns.has(since, group(id, count, self.polls_per_cluster)))
+        };
         let targets: Vec<Target<'_>> = item
             .record
             .nodes
             .iter()
+            .filter(|(id, _)| has_turn(id))
             .map(|(id, address)| {
                 let known = nodes.and_then(|nodes| nodes.get(id));
                 Target {
@@ -73,8 +91,9 @@ impl Job for Refresh {
         let start = slot.unsigned_abs().wrapping_mul(self.polls_per_cluster as u64);
         let limits = ClusterLimits { in_flight: self.polls_per_cluster, start };
         let cluster_id = &item.record.cluster_id;
-        let observations =
+        let mut observations =
             self.agents.poll_cluster(targets, cluster_id, &item.agents, limits, context.gather_until).await;
+        self.watch.hold_back(context, &item, &state, &mut observations).await;
 
         let refreshed = refresh(state, &item, &observations, &context.sealer(), self.rules)?;
         let summary = refreshed.state.view.as_ref().map(Summary::of_cluster).unwrap_or_default();

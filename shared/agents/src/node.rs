@@ -14,7 +14,7 @@
 use std::time::Duration;
 
 use replicante_model::actions::ActionsReport;
-use replicante_model::observation::{AgentInfo, NodeReport, Observation};
+use replicante_model::observation::{AgentInfo, Failure, NodeReport, Observation};
 use replicante_model::record::{AgentApi, AgentSettings, ClusterIdCheck};
 use replicante_outbound::{FetchError, Fetched, Outbound, Request};
 use tokio::time::Instant;
@@ -51,7 +51,7 @@ pub(crate) enum Miss {
     /// What was lacking is ours, the cluster's time or this process's descriptors: that says nothing of the node.
     Ours,
     /// No HTTP answer.
-    Silent(String),
+    Silent(String, Failure),
     /// A HTTP answer that is not the one asked for.
     Answered(String),
     /// A HTTP answer with status 404.
@@ -145,15 +145,16 @@ impl NodePoll<'_> {
 
     /// Version 2's `info/node` failed: whether another endpoint answers tells the agent from the store.
     async fn without_info_node(&self, miss: Miss, answers: bool) -> End {
-        let reason = match miss {
+        let (reason, failure) = match miss {
             Miss::Ours => return End::Known(Observation::NotPolled),
-            Miss::Silent(reason) | Miss::Answered(reason) | Miss::NotFound(reason) => reason,
+            Miss::Silent(reason, failure) => (reason, failure),
+            Miss::Answered(reason) | Miss::NotFound(reason) => (reason, Failure::Wrong),
         };
         let probed = if answers { Ok(()) } else { self.probe().await };
         End::Known(match probed {
             Ok(()) => Observation::NodeDown { reason, agent: None },
             Err(Miss::Ours) => Observation::NotPolled,
-            Err(_) => Observation::AgentDown { reason },
+            Err(_) => Observation::AgentDown { reason, failure },
         })
     }
 
@@ -217,10 +218,10 @@ impl NodePoll<'_> {
             // both read the same.
             FetchError::Timeout(_) => {
                 let limit = self.settings.timeout.min(self.settings.node_timeout);
-                Miss::Silent(FetchError::Timeout(limit).reason())
+                Miss::Silent(FetchError::Timeout(limit).reason(), Failure::Unanswered)
             }
             FetchError::TooLarge(_) => Miss::Answered(error.reason()),
-            error => Miss::Silent(reason::bounded(error.reason())),
+            error => Miss::Silent(reason::bounded(error.reason()), failure(error)),
         }
     }
 }
@@ -229,8 +230,9 @@ impl End {
     fn agent_down(miss: Miss) -> End {
         End::Known(match miss {
             Miss::Ours => Observation::NotPolled,
-            Miss::Silent(reason) | Miss::Answered(reason) | Miss::NotFound(reason) => {
-                Observation::AgentDown { reason }
+            Miss::Silent(reason, failure) => Observation::AgentDown { reason, failure },
+            Miss::Answered(reason) | Miss::NotFound(reason) => {
+                Observation::AgentDown { reason, failure: Failure::Wrong }
             }
         })
     }
@@ -238,7 +240,7 @@ impl End {
     fn node_down(miss: Miss, agent: &AgentInfo) -> End {
         End::Known(match miss {
             Miss::Ours => Observation::NotPolled,
-            Miss::Silent(reason) | Miss::Answered(reason) | Miss::NotFound(reason) => {
+            Miss::Silent(reason, _) | Miss::Answered(reason) | Miss::NotFound(reason) => {
                 Observation::NodeDown { reason, agent: Some(agent.clone()) }
             }
         })
@@ -252,7 +254,19 @@ fn not_spoken(asked: &[AgentApi]) -> Observation {
         [AgentApi::V2] => "HTTP 404 from info/node",
         _ => "HTTP 404 from info/agent and info/node",
     };
-    Observation::AgentDown { reason: reason.to_owned() }
+    Observation::AgentDown { reason: reason.to_owned(), failure: Failure::Wrong }
+}
+
+/// How far a request got that brought no HTTP answer.
+fn failure(error: &FetchError) -> Failure {
+    match error {
+        FetchError::ConnectTimeout(_)
+        | FetchError::ConnectionRefused
+        | FetchError::Unreachable
+        | FetchError::Dns => Failure::Unconnected,
+        FetchError::Timeout(_) | FetchError::ConnectionClosed => Failure::Unanswered,
+        _ => Failure::Wrong,
+    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod heads;
 mod intents;
 mod items;
 mod meter;
+mod notices;
 mod queue;
 mod setup;
 mod stream;

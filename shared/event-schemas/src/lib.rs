@@ -69,6 +69,8 @@ pub const SCHEMAS: &[(&str, &str)] = schemas![
     "discovery.shrink_held",
     "discovery.shrink_confirmed",
     "discovery.shrink_resolved",
+    "discovery.observer_suspect",
+    "discovery.observer_trusted",
 ];
 
 static VALIDATORS: LazyLock<Result<BTreeMap<&'static str, Validator>, String>> = LazyLock::new(compile);

@@ -26,7 +26,7 @@ use crate::stack::Local;
 
 /// How long a receive waits for a message, in seconds.
 const WAIT: u32 = 5;
-/// Invocations of each worker that may run at the same time.
+/// Invocations of each worker that may run at the same time, unless said.
 const INVOCATIONS: usize = 4;
 
 /// Runs the four functions against the local services.
@@ -67,6 +67,11 @@ pub enum Stopped {
 impl Runner {
     /// Starts schedules and workers. The observer is told how each task went.
     pub fn start(local: &Local, observer: Observer) -> Self {
+        Self::with(local, observer, INVOCATIONS)
+    }
+
+    /// The same, with so many invocations of each worker at the same time.
+    pub fn with(local: &Local, observer: Observer, invocations: usize) -> Self {
         let stopping = Arc::new(Stopping::default());
         let mut tasks = JoinSet::new();
         let (clients, settings) = (&local.clients, &local.settings);
@@ -98,7 +103,7 @@ impl Runner {
 
         let discovery = Arc::new(DiscoveryWorker::new(clients, settings).observed(Arc::clone(&observer)));
         let refresh = Arc::new(RefreshWorker::new(clients, settings).observed(observer));
-        for _ in 0..INVOCATIONS {
+        for _ in 0..invocations {
             let queue = Queue::new(clients, &settings.discovery_queue);
             tasks.spawn(poll(queue, Arc::clone(&discovery), Arc::clone(&stopping)));
             let queue = Queue::new(clients, &settings.refresh_queue);

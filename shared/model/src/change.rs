@@ -440,6 +440,24 @@ pub enum Change {
     /// The guard lets go of what it held.
     #[serde(rename = "io.replicante.discovery.shrink_resolved")]
     DiscoveryShrinkResolved(Shrink),
+    /// Workers that refresh its clusters are likely to be cut off: what they take for failures is held back.
+    #[serde(rename = "io.replicante.discovery.observer_suspect")]
+    DiscoveryObserverSuspect {
+        /// Since when.
+        #[serde(with = "crate::time::as_rfc3339")]
+        since: Option<Timestamp>,
+        /// Agents that they asked within the last minute.
+        polled: u64,
+        /// Those that they could not connect to.
+        failed: u64,
+    },
+    /// None is any more.
+    #[serde(rename = "io.replicante.discovery.observer_trusted")]
+    DiscoveryObserverTrusted {
+        /// Since when the first was.
+        #[serde(with = "crate::time::as_rfc3339")]
+        suspect_since: Option<Timestamp>,
+    },
 }
 
 /// What the shrink guard held.
@@ -484,7 +502,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// What every type's name starts with.
 pub const TYPE_PREFIX: &str = "io.replicante.";
 /// Every type, by its name after [`TYPE_PREFIX`].
-pub const TYPES: [&str; 40] = [
+pub const TYPES: [&str; 42] = [
     "cluster.new",
     "cluster.changed",
     "cluster.missing",
@@ -525,6 +543,8 @@ pub const TYPES: [&str; 40] = [
     "discovery.shrink_held",
     "discovery.shrink_confirmed",
     "discovery.shrink_resolved",
+    "discovery.observer_suspect",
+    "discovery.observer_trusted",
 ];
 
 impl Change {
@@ -571,6 +591,8 @@ impl Change {
             Change::DiscoveryShrinkHeld(_) => "discovery.shrink_held",
             Change::DiscoveryShrinkConfirmed(_) => "discovery.shrink_confirmed",
             Change::DiscoveryShrinkResolved(_) => "discovery.shrink_resolved",
+            Change::DiscoveryObserverSuspect { .. } => "discovery.observer_suspect",
+            Change::DiscoveryObserverTrusted { .. } => "discovery.observer_trusted",
         }
     }
 

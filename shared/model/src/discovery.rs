@@ -12,6 +12,7 @@ pub use self::answered::{Given, answered, forgotten};
 use crate::absence::Absences;
 use crate::change::Change;
 use crate::intent::Intents;
+use crate::observer::Suspicion;
 use crate::record::{AgentSettings, ClusterRecord, DiscoveredCluster, NodeId};
 use crate::time::Timestamp;
 
@@ -72,6 +73,9 @@ pub struct DiscoveryState {
     /// Set while runs fail.
     #[serde(default)]
     pub failing: Option<Failing>,
+    /// Set while workers that refresh its clusters are likely to be cut off: as it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observer: Option<Suspicion>,
     /// The settings of its clusters, as of the last run.
     #[serde(default)]
     pub settings: ClusterSettings,

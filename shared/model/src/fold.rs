@@ -84,7 +84,9 @@ impl Fold {
             | Change::DiscoveryConflictResolved { .. }
             | Change::DiscoveryShrinkHeld(_)
             | Change::DiscoveryShrinkConfirmed(_)
-            | Change::DiscoveryShrinkResolved(_) => return Ok(()),
+            | Change::DiscoveryShrinkResolved(_)
+            | Change::DiscoveryObserverSuspect { .. }
+            | Change::DiscoveryObserverTrusted { .. } => return Ok(()),
             Change::ClusterRemoved { .. } if self.view.is_some() => {
                 *self = Fold::default();
                 return Ok(());

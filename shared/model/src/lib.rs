@@ -7,7 +7,9 @@
 //!    record.rs                  observation.rs  observe.rs  diff.rs   event.rs
 //! ```
 //!
-//! and back again: `fold.rs` applies events to a view, `reader.rs` keeps a reader's place in the stream.
+//! `silence.rs` notes beside the view since when an agent gives no answer; `observer.rs` says when that is more likely
+//! to be the worker's own fault, `notice.rs` how a discovery comes to tell it. And back again: `fold.rs` applies events
+//! to a view, `reader.rs` keeps a reader's place in the stream.
 //! The law that ties them together: `fold(old, diff(old, new)) == new`, for any two views.
 
 pub mod absence;
@@ -20,12 +22,15 @@ pub mod fold;
 pub mod health;
 pub mod intent;
 pub mod name;
+pub mod notice;
 pub mod observation;
 pub mod observe;
+pub mod observer;
 pub mod primaries;
 pub mod reader;
 pub mod record;
 pub mod refresh;
+mod silence;
 pub mod snapshot;
 pub mod summary;
 pub mod time;

@@ -22,6 +22,14 @@ pub fn encode_part(part: &str) -> String {
     utf8_percent_encode(part, PART).to_string()
 }
 
+/// The first 8 bytes of SHA-256 of a text, as a big-endian number: the same everywhere and for ever.
+pub fn spread(text: &str) -> u64 {
+    let digest = Sha256::digest(text.as_bytes());
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest[..8]);
+    u64::from_be_bytes(first)
+}
+
 /// What kind of record the protocol guards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -151,13 +159,9 @@ impl RecordName {
         Ok(RecordName { kind, namespace: decode(namespace)?, id: decode(id)? })
     }
 
-    /// The first 8 bytes of SHA-256 of [`RecordName::path`], as a big-endian number: the one hash that
-    /// spreads records over partition keys and over time.
+    /// [`spread`] of [`RecordName::path`]: the one hash that spreads records over partition keys and over time.
     pub fn hash(&self) -> u64 {
-        let digest = Sha256::digest(self.path().as_bytes());
-        let mut first = [0; 8];
-        first.copy_from_slice(&digest[..8]);
-        u64::from_be_bytes(first)
+        spread(&self.path())
     }
 
     /// The spread shard of the head: [`RecordName::hash`] modulo [`SPREAD_SHARDS`].

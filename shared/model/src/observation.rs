@@ -110,6 +110,27 @@ pub struct NodeReport {
     pub actions: ActionsReport,
 }
 
+/// How far a poll got with an agent that is down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// No connection came about: it is refused, there is no route, the name is unknown, or nothing came within the
+    /// limit for opening one.
+    Unconnected,
+    /// A connection, and no answer: the limit of the request was over, or the other side closed it.
+    Unanswered,
+    /// Something answered, but not as an agent does; or it was not asked at all, for a reason of our own.
+    #[default]
+    Wrong,
+}
+
+impl Failure {
+    /// Whether nothing answered.
+    pub fn is_silence(self) -> bool {
+        self != Failure::Wrong
+    }
+}
+
 /// What one refresh heard of one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "heard", rename_all = "snake_case")]
@@ -120,6 +141,9 @@ pub enum Observation {
     AgentDown {
         /// Why: short, stable text.
         reason: String,
+        /// How far it got.
+        #[serde(default)]
+        failure: Failure,
     },
     /// The agent answers, the datastore behind it does not.
     NodeDown {

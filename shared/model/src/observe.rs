@@ -7,6 +7,7 @@ use crate::health::health;
 use crate::observation::{MAX_REASON, NodeReport, Observation, cut};
 use crate::primaries::{Heard, judge};
 use crate::record::{AgentSettings, ClusterIdCheck, DiscoveredCluster, NodeId};
+use crate::silence;
 use crate::time::Timestamp;
 use crate::view::{
     ClusterState, ClusterView, IdentityConflict, MAX_NAMED, NodeCounters, NodeReadings, NodeStatus, NodeView,
@@ -34,11 +35,16 @@ pub fn observe(
     for (id, address) in &input.record.nodes {
         let node = view.nodes.entry(id.clone()).or_insert_with(|| NodeView::unseen(address.clone()));
         node.missing_since = None;
-        node.address.clone_from(address);
         let mut counters = state.counters.nodes.remove(id).unwrap_or_default();
+        if node.address != *address {
+            // Of the new address nothing is known.
+            counters.silent_since = None;
+            node.address.clone_from(address);
+        }
         let readings = state.readings.entry(id.clone()).or_default();
         let observation = observations.get(id).unwrap_or(&Observation::NotPolled);
         let found = observe_node(node, &mut counters, readings, observation, input, now);
+        silence::note(&mut counters, &node.status, observation, now);
         heard.insert(id, found);
         if let (Heard::Up, Observation::Up(report)) = (found, observation) {
             let known = take(state.actions.remove(id), &report.actions);
@@ -83,7 +89,7 @@ fn observe_node(
     readings.stale = true;
     match observation {
         Observation::NotPolled => Heard::Nothing,
-        Observation::AgentDown { reason } => {
+        Observation::AgentDown { reason, .. } => {
             failed(node, counters, &input.agents, NodeStatus::AgentDown { reason: reason.clone() });
             Heard::Nothing
         }

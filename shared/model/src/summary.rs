@@ -60,6 +60,9 @@ pub struct Summary {
     /// Discovery: clusters that another discovery owns.
     #[serde(skip_serializing_if = "is_zero")]
     pub conflicts: u64,
+    /// Discovery: agents that workers which are likely to be cut off could not connect to.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unconnected: u64,
     /// Why the last task failed, or the source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -136,6 +139,7 @@ impl Summary {
             conflicts: conflicts as u64,
             held: held.map(|held| held.dropped as u64).sum(),
             rejected: state.rejected.len() as u64,
+            unconnected: state.observer.map_or(0, |observer| observer.failed),
             ..Summary::default()
         };
         summary.set_reason(state.failing.as_ref().map(|failing| failing.reason.as_str()));

@@ -249,7 +249,7 @@ pub struct ShardReading {
     pub lag: Option<Offset>,
 }
 
-/// How often in a row a node failed or answered, each capped at the number that decides.
+/// How often in a row a node failed or answered, each capped at the number that decides; and since when it is silent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeCounters {
     /// Failures in a row, at most `failures_before_down`.
@@ -258,6 +258,9 @@ pub struct NodeCounters {
     /// Successes in a row, at most `successes_before_up`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub successes: u32,
+    /// Since when its agent gives no answer, once it is called down for that: it is then asked less and less often.
+    #[serde(default, with = "crate::time::as_rfc3339", skip_serializing_if = "Option::is_none")]
+    pub silent_since: Option<Timestamp>,
 }
 
 /// How often in a row a shard was seen without a primary or with several, each capped at 2.

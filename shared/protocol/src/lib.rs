@@ -7,10 +7,12 @@
 //!
 //! This crate decides; it does no I/O. [`machine::Machine`] says which act comes next, an adapter carries it
 //! out and answers with what came of it. What is stored is described by [`head`] and [`slot`], when records
-//! are due by [`schedule`], what is queued by [`task`].
+//! are due by [`schedule`], what is queued by [`task`], and what of a record is asked in which of its slots by
+//! [`turns`].
 
 pub mod head;
 pub mod machine;
 pub mod schedule;
 pub mod slot;
 pub mod task;
+pub mod turns;

@@ -20,6 +20,13 @@ pub fn next_slot(record: &RecordName, interval: Duration, due: Timestamp, now: T
     Timestamp(slot.saturating_mul(interval).saturating_add(offset))
 }
 
+/// Whether a due time is one of the record's slots. If it is not, somebody asked for the record: an object was
+/// applied, its source said something new, or it owes.
+pub fn is_slot(record: &RecordName, interval: Duration, due: Timestamp) -> bool {
+    let before = Timestamp(due.0.saturating_sub(1));
+    next_slot(record, interval, before, before) == due
+}
+
 /// How a scheduler is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
@@ -98,6 +105,15 @@ mod tests {
         let after_outage = next_slot(&record, 5 * MINUTE, first, late);
         assert!(after_outage > late && after_outage <= late.plus(5 * MINUTE), "after now");
         assert_eq!(after_outage.since(first).as_millis() % (5 * MINUTE).as_millis(), 0);
+    }
+
+    #[test]
+    fn a_due_time_that_somebody_asked_for_is_no_slot() {
+        let record = RecordName::cluster("default", "orders");
+        let slot = next_slot(&record, MINUTE, Timestamp::ZERO, NOW);
+        assert!(is_slot(&record, MINUTE, slot) && is_slot(&record, MINUTE, slot.plus(7 * MINUTE)));
+        assert!(!is_slot(&record, MINUTE, slot.plus(Duration::from_millis(1))));
+        assert!(!is_slot(&record, MINUTE, slot.minus(Duration::from_millis(1))));
     }
 
     #[test]

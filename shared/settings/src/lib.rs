@@ -48,6 +48,10 @@ settings! {
         "The retention of the stream: a snapshot is emitted at least four times in it. 24h to 365d (8760h).";
     READINGS_AGE = "REPLICANTE_READINGS_AGE", Some("5m"),
         "Readings that change all the time (offsets, lag, last seen) are stored when the stored ones are older. 0s to 24h.";
+    BACK_OFF = "REPLICANTE_BACK_OFF", Some("10m"),
+        "The longest time between two polls of an agent that stays silent, and between two runs of a source that keeps failing; the interval where that is longer. 0s to 24h; 0s asks every time.";
+    OBSERVER_HOLD = "REPLICANTE_OBSERVER_HOLD", Some("5m"),
+        "How long at most a worker that is likely to be cut off itself (no connection to more than half of the agents that it asked within a minute) calls none of these agents down. 0s to 1h; 0s calls them down at once.";
     CONCURRENCY = "REPLICANTE_CONCURRENCY", Some("10"), "Tasks that a worker runs at once. 1 to 100.";
     NODES_PER_CLUSTER = "REPLICANTE_POLLS_PER_CLUSTER", Some("64"), "Agents of one cluster that are polled at once. 1 to 1024.";
     NODES_PER_FUNCTION = "REPLICANTE_POLLS_PER_FUNCTION", Some("512"), "Agents that one worker polls at once. 1 to 4096.";
@@ -86,6 +90,10 @@ pub struct Settings {
     pub retention: Duration,
     /// How old stored readings may get.
     pub readings_age: Duration,
+    /// The longest time between two polls of a silent agent, and between two runs of a failing source.
+    pub back_off: Duration,
+    /// How long at most a worker that is likely to be cut off calls no agent down for want of a connection.
+    pub observer_hold: Duration,
     /// Tasks that a worker runs at once.
     pub concurrency: usize,
     /// Agents of one cluster that are polled at once.
@@ -164,6 +172,8 @@ impl Settings {
             margin: span(lookup, &MARGIN, seconds(1), seconds(300))?,
             retention: span(lookup, &RETENTION, seconds(24 * 3600), seconds(365 * 24 * 3600))?,
             readings_age: span(lookup, &READINGS_AGE, Duration::ZERO, seconds(24 * 3600))?,
+            back_off: span(lookup, &BACK_OFF, Duration::ZERO, seconds(24 * 3600))?,
+            observer_hold: span(lookup, &OBSERVER_HOLD, Duration::ZERO, seconds(3600))?,
             concurrency: number(lookup, &CONCURRENCY, 1, 100)?,
             polls_per_cluster: number(lookup, &NODES_PER_CLUSTER, 1, 1024)?,
             polls_per_function: number(lookup, &NODES_PER_FUNCTION, 1, 4096)?,

@@ -87,7 +87,7 @@ pub fn asked(server: &Server) -> Vec<String> {
 
 pub fn agent_down(observation: Observation) -> String {
     match observation {
-        Observation::AgentDown { reason } => reason,
+        Observation::AgentDown { reason, .. } => reason,
         other => panic!("expected the agent to be down: {other:?}"),
     }
 }

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::given::NOW;
 
 /// How many types there are. A new variant of [`Change`] does not compile in [`number`] until it has one.
-pub const TYPES: usize = 40;
+pub const TYPES: usize = 42;
 
 /// The number of a type. No wildcard: whoever adds a variant comes by here, raises [`TYPES`] and adds an example.
 pub fn number(change: &Change) -> usize {
@@ -60,6 +60,8 @@ pub fn number(change: &Change) -> usize {
         Change::DiscoveryShrinkHeld(_) => 37,
         Change::DiscoveryShrinkConfirmed(_) => 38,
         Change::DiscoveryShrinkResolved(_) => 39,
+        Change::DiscoveryObserverSuspect { .. } => 40,
+        Change::DiscoveryObserverTrusted { .. } => 41,
     }
 }
 
@@ -272,5 +274,7 @@ pub fn examples() -> Vec<Change> {
         }),
         Change::DiscoveryShrinkConfirmed(Shrink { actor: Some("ann".into()), ..shrink(None) }),
         Change::DiscoveryShrinkResolved(shrink(Some("orders".into()))),
+        Change::DiscoveryObserverSuspect { since: Some(NOW), polled: 120, failed: 118 },
+        Change::DiscoveryObserverTrusted { suspect_since: Some(NOW) },
     ]
 }

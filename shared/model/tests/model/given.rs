@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use replicante_model::Timestamp;
 use replicante_model::actions::{ActionView, ActionsReport, NodeActions};
 use replicante_model::observation::{
-    AgentInfo, AgentVersion, NodeDetails, NodeReport, Observation, Offset, Role, ShardReport,
+    AgentInfo, AgentVersion, Failure, NodeDetails, NodeReport, Observation, Offset, Role, ShardReport,
 };
 use replicante_model::record::{AgentApi, ClusterRecord, DiscoveredCluster, NodeId};
 
@@ -97,7 +97,7 @@ pub fn foreign(node: &str, cluster: &str) -> Observation {
 }
 
 pub fn agent_down() -> Observation {
-    Observation::AgentDown { reason: "connection refused".into() }
+    Observation::AgentDown { reason: "connection refused".into(), failure: Failure::Unconnected }
 }
 
 pub fn node_down() -> Observation {

@@ -11,7 +11,7 @@ use replicante_model::change::Change;
 use replicante_model::diff::diff;
 use replicante_model::fold::fold;
 use replicante_model::observation::{
-    AgentInfo, AgentVersion, NodeDetails, NodeReport, Observation, Role, ShardReport,
+    AgentInfo, AgentVersion, Failure, NodeDetails, NodeReport, Observation, Role, ShardReport,
 };
 use replicante_model::observe::observe;
 use replicante_model::record::{AgentApi, AgentSettings, ClusterIdCheck, DiscoveredCluster, Removal};
@@ -102,7 +102,10 @@ fn observation(node: usize) -> impl Strategy<Value = Option<Observation>> {
     prop_oneof![
         1 => Just(None),
         1 => Just(Some(Observation::NotPolled)),
-        2 => (0..2).prop_map(move |number| Some(Observation::AgentDown { reason: reason(number) })),
+        2 => (0..2).prop_map(move |number| Some(Observation::AgentDown {
+            reason: reason(number),
+            failure: [Failure::Unconnected, Failure::Wrong][number as usize],
+        })),
         2 => (0..2, prop::option::of(info())).prop_map(move |(number, agent)| {
             Some(Observation::NodeDown { reason: reason(number), agent })
         }),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use replicante_model::change::Change;
-use replicante_model::observation::{Observation, Role};
+use replicante_model::observation::{Failure, Observation, Role};
 use replicante_model::view::{Health, NodeCounters, NodeStatus};
 
 use crate::given::{agent, agent_down, foreign, heard, item, node_down, offset, report, up, up_with, url};
@@ -146,7 +146,8 @@ fn the_same_failure_is_no_change_at_the_next_refresh_and_another_reason_is_one()
     let mut history = one_up();
     history.refresh(&heard([("n1", agent_down())]));
     assert!(history.refresh(&heard([("n1", agent_down())])).is_nothing());
-    let timeout = Observation::AgentDown { reason: "timeout after 10 s".into() };
+    let timeout =
+        Observation::AgentDown { reason: "timeout after 10 s".into(), failure: Failure::Unanswered };
     assert_eq!(history.refresh(&heard([("n1", timeout)])).names(), ["agent.down"]);
 }
 
@@ -217,7 +218,10 @@ fn a_node_is_called_up_after_so_many_successes_in_a_row_and_no_sooner() {
         let commit = history.refresh(&answer);
         assert_eq!(commit.names(), [""; 0]);
         assert!(commit.store, "a count is stored without an event");
-        assert_eq!(history.state.counters.nodes["n1"], NodeCounters { failures: 0, successes: good });
+        assert_eq!(
+            history.state.counters.nodes["n1"],
+            NodeCounters { failures: 0, successes: good, silent_since: None }
+        );
         assert_eq!(history.node("n1"), &known, "what it says counts once it is up");
     }
     history.refresh(&heard([("n1", agent_down())]));
