@@ -7,6 +7,7 @@ use replicante_model::absence::Confirmation;
 use replicante_model::intent::Intent;
 use replicante_model::{RecordName, Timestamp};
 use replicante_protocol::machine::Outcome;
+use replicante_protocol::task::Task;
 use replicante_tests::System;
 use replicante_tests::faults::Turnstile;
 use tokio::time::timeout;
@@ -107,7 +108,7 @@ async fn before_the_end(system: &System, meanwhile: impl Future<Output = ()>) {
     let turnstile = Turnstile::default();
     let clients = system.clients_through(turnstile.gate(0));
     let worker = replicante_refresh_worker::RefreshWorker::new(&clients, &system.local.settings);
-    let event = system.event(&[replicante_protocol::task::Task::manual(record("a"), "test")]);
+    let event = system.event(&[Task::manual(record("a"), "test")]);
     let running = tokio::spawn(async move { worker.handle(event).await });
     loop {
         turnstile.until(|| turnstile.waiting(0) > 0).await;
@@ -210,4 +211,36 @@ async fn what_an_operator_forgets_goes_though_the_source_reports_it_and_without_
     system.discover().await;
     refresh_all(&system).await;
     assert!(system.table.head(&record("a")).await.unwrap().is_some(), "it is taken from the source again");
+}
+
+#[tokio::test]
+async fn a_cluster_that_its_owner_retired_is_free_for_another() {
+    let system = system(SOON).await;
+    let other = RecordName::discovery("default", "other");
+    let object = |name: &str, more: &str| {
+        let url = system.fleet.discovery_url();
+        format!(
+            "apiVersion: replicante.io/v0\nkind: Discovery\nmetadata: {{ name: {name} }}\nspec:\n  interval: 5s\n  \
+             refresh: {{ interval: 5s }}\n  source: {{ http: {{ url: \"{url}\" }} }}\n{SOON}{more}"
+        )
+    };
+    system.apply(&object("other", "")).await.unwrap();
+    system.run_discovery(Task::manual(other.clone(), "test")).await;
+    assert_eq!(system.check().await.unwrap().told(&other.key()), ["discovery.conflict"; 4]);
+    system.apply(&object("fleet", "  ignore: { clusters: [a] }\n")).await.unwrap();
+    for _ in 0..2 {
+        system.discover().await;
+    }
+    let item = system.table.discovery_item(&record("a")).await.unwrap().unwrap();
+    assert!(item.removed.is_some() && item.discovery == "fleet");
+    system.run_discovery(Task::manual(other.clone(), "test")).await;
+    let told_of_other = system.check().await.unwrap().told(&other.key());
+    assert_eq!(told_of_other.last().unwrap(), "discovery.conflict_resolved");
+    system.refresh("a").await;
+    assert_eq!(system.view("a").await.unwrap().discovery.as_deref(), Some("other"));
+    // The first has no say in it any more.
+    system.apply(&object("fleet", "")).await.unwrap();
+    system.discover().await;
+    system.refresh("a").await;
+    assert_eq!(system.view("a").await.unwrap().discovery.as_deref(), Some("other"));
 }
