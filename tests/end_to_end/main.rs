@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod actions;
+mod addresses;
 mod agents;
 mod cost;
 mod damage;

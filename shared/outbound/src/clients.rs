@@ -10,7 +10,7 @@ use reqwest::{Client, redirect};
 use rustls::ClientConfig;
 
 use crate::error::FetchError;
-use crate::resolve::{Lookups, Resolver};
+use crate::resolve::{Lookups, Names, Resolver};
 
 /// How long a connection is kept without a request: for the next request to the same node within its poll, which follows
 /// at once. Refreshes are much further apart, so that longer would only pile up open sockets, with their buffers; a
@@ -40,14 +40,14 @@ pub(crate) struct Connections {
 
 /// The clients that were built, most recent last.
 pub(crate) struct Clients {
-    policy: Arc<AddressPolicy>,
-    lookups: Lookups,
+    resolver: Resolver,
     pools: Mutex<Vec<Pool>>,
 }
 
 impl Clients {
-    pub(crate) fn new(policy: Arc<AddressPolicy>) -> Self {
-        Clients { policy, lookups: Lookups::new(), pools: Mutex::new(Vec::new()) }
+    pub(crate) fn new(policy: Arc<AddressPolicy>, names: Names) -> Self {
+        let resolver = Resolver { policy, lookups: Lookups::new(), names };
+        Clients { resolver, pools: Mutex::new(Vec::new()) }
     }
 
     /// The client for these settings, built when there is none. Building reads the TLS material and, without a
@@ -84,7 +84,7 @@ impl Clients {
 
     /// The resolver that all connections are opened with.
     pub(crate) fn resolver(&self) -> Resolver {
-        Resolver { policy: Arc::clone(&self.policy), lookups: self.lookups.clone() }
+        self.resolver.clone()
     }
 }
 
@@ -130,6 +130,10 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(3);
 
+    fn clients() -> Clients {
+        Clients::new(Arc::new(AddressPolicy::default()), crate::resolve::system())
+    }
+
     fn count(clients: &Clients) -> usize {
         clients.pools.lock().unwrap().len()
     }
@@ -145,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_client_is_built_once_for_each_setting() {
-        let clients = Clients::new(Arc::new(AddressPolicy::default()));
+        let clients = clients();
         let tls = with(Some(&pki("ca.pem")), Some(&pki("client.pem")));
         for _ in 0..3 {
             clients.get(None, LIMIT).unwrap();
@@ -162,7 +166,7 @@ mod tests {
 
     #[test]
     fn material_that_cannot_be_had_says_what_and_why() {
-        let clients = Clients::new(Arc::new(AddressPolicy::default()));
+        let clients = clients();
         let reason = |tls: TlsSettings| clients.get(Some(&tls), LIMIT).unwrap_err().reason();
         assert_eq!(
             reason(with(Some("ssm:/ca"), None)),
@@ -186,7 +190,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pki/ca.pem"), &path).unwrap();
-        let clients = Clients::new(Arc::new(AddressPolicy::default()));
+        let clients = clients();
         let tls = with(Some(&format!("file:{}", path.display())), None);
         clients.get(Some(&tls), LIMIT).unwrap();
         let Some(long_ago) = Instant::now().checked_sub(MATERIAL_AGE * 2) else { return };

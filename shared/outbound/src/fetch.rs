@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use crate::classify::classify;
 use crate::clients::{Clients, Connections};
 use crate::error::FetchError;
+use crate::resolve::{self, Names};
 use crate::tls;
 
 static NO_TLS_SETTINGS: TlsSettings = TlsSettings { ca_bundle: None, client_certificate: None };
@@ -97,8 +98,13 @@ impl std::fmt::Debug for Outbound {
 impl Outbound {
     /// A client that obeys this policy. Nothing is opened or read yet.
     pub fn new(policy: AddressPolicy) -> Self {
+        Self::with_names(policy, resolve::system())
+    }
+
+    /// A client that looks names up as `names` says.
+    pub(crate) fn with_names(policy: AddressPolicy, names: Names) -> Self {
         let policy = Arc::new(policy);
-        Outbound { clients: Clients::new(Arc::clone(&policy)), policy }
+        Outbound { clients: Clients::new(Arc::clone(&policy), names), policy }
     }
 
     /// The policy that is obeyed.
@@ -258,3 +264,7 @@ impl Body {
         if self.rest.is_empty() { self.first } else { self.rest.freeze() }
     }
 }
+
+#[cfg(test)]
+#[path = "names_tests.rs"]
+mod names_tests;
