@@ -17,11 +17,12 @@ use replicante_model::record::{RejectedRecord, SourceAnswer};
 use replicante_model::summary::Summary;
 use replicante_model::{RecordName, Timestamp};
 use replicante_objects::{Discovery, DiscoverySpec, Object};
-use replicante_outbound::Outbound;
+use replicante_outbound::{Outbound, Secrets};
 use replicante_protocol::head::Head;
 use replicante_s3::Objects;
 use replicante_settings::Settings;
 use replicante_sources::Outside;
+use replicante_ssm::Parameters;
 use replicante_worker::{Context, Delivered, Function, Job, WorkError, Worked};
 use tokio::time::{sleep_until, timeout_at};
 
@@ -45,7 +46,8 @@ impl Job for Discover {
     type State = DiscoveryState;
 
     fn new(clients: &Clients, settings: &Settings) -> Self {
-        let outbound = Arc::new(Outbound::new(settings.addresses.clone()));
+        let secrets = Secrets::new(Parameters::of(clients.account()), settings.secrets_age);
+        let outbound = Arc::new(Outbound::with_secrets(settings.addresses.clone(), secrets));
         Discover { outside: Outside { outbound, objects: Objects::of(clients.account()) } }
     }
 
