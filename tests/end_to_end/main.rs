@@ -12,6 +12,8 @@ mod cost;
 mod damage;
 mod discoveries;
 mod duplicates;
+#[path = "../../shared/ssm/tests/fake/mod.rs"]
+mod fake_ssm;
 mod fences;
 mod history;
 mod kills;
@@ -19,6 +21,7 @@ mod queues;
 mod restart;
 mod rows;
 mod running;
+mod secrets;
 mod settings;
 mod size;
 mod sources;

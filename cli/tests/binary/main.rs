@@ -6,6 +6,7 @@
 
 mod promises;
 mod s3;
+mod secrets;
 mod sigkill;
 
 use std::io::{BufRead, BufReader, Read};
