@@ -163,6 +163,9 @@ def resource_of(function, action):
     if action == "s3:GetObject":
         # The objects of the one bucket: their keys are the operators' own.
         return {"Fn::Sub": "arn:${AWS::Partition}:s3:::${SourceBucket}/*"}
+    if action == "ssm:GetParameter":
+        # Parameters below the one path: their names are the operators' own.
+        return {"Fn::Sub": "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter${SecretsPath}"}
     if service == "sqs":
         name = WORKERS.get(function) or WORKERS[function.replace("Scheduler", "Worker")]
     else:
@@ -299,6 +302,9 @@ def breaks():
     def log(source, role):
         return own(source, role)[-1]
 
+    def secrets(source, role):
+        return own(source, role)[-2]
+
     def vpc(source, role):
         return properties(source, role)["Policies"][1]["Fn::If"][1]["PolicyDocument"]["Statement"]
 
@@ -354,6 +360,15 @@ def breaks():
     yield "objects of the other worker", "RefreshWorkerRole: s3:GetObject is not in the table", lambda s: properties(
         s, "RefreshWorkerRole"
     )["Policies"].append(properties(s, "DiscoveryWorkerRole")["Policies"][2])
+    yield "any parameter", "GetParameter is allowed on a pattern", lambda s: secrets(s, "RefreshWorkerRole").update(
+        Resource={"Fn::Sub": "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter/*"}
+    )
+    yield "parameters to be written", "ssm:PutParameter is not in the table", lambda s: secrets(
+        s, "DiscoveryWorkerRole"
+    ).update(Action=["ssm:GetParameter", "ssm:PutParameter"])
+    yield "parameters of a scheduler", "RefreshSchedulerRole: ssm:GetParameter is not in the table", lambda s: own(
+        s, "RefreshSchedulerRole"
+    ).append(secrets(s, "RefreshWorkerRole"))
     yield "any table", "GetItem is allowed on a pattern", lambda s: first(s, "DiscoveryWorkerRole").update(
         Resource={"Fn::Sub": "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/*"}
     )

@@ -6,12 +6,15 @@
 #![allow(clippy::unwrap_used)]
 
 mod actions;
+mod addresses;
 mod agents;
 mod back_off;
 mod cost;
 mod damage;
 mod discoveries;
 mod duplicates;
+#[path = "../../shared/ssm/tests/fake/mod.rs"]
+mod fake_ssm;
 mod fences;
 mod history;
 mod kills;
@@ -21,6 +24,7 @@ mod removal;
 mod restart;
 mod rows;
 mod running;
+mod secrets;
 mod settings;
 mod size;
 mod sources;

@@ -7,6 +7,7 @@
 mod promises;
 mod removal;
 mod s3;
+mod secrets;
 mod sigkill;
 
 use std::io::{BufRead, BufReader, Read};

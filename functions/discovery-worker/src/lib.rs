@@ -22,13 +22,14 @@ use replicante_model::record::{RejectedRecord, SourceAnswer};
 use replicante_model::summary::Summary;
 use replicante_model::{RecordName, Timestamp};
 use replicante_objects::{Discovery, DiscoverySpec, IgnoreSpec, Object, RemovalSpec};
-use replicante_outbound::Outbound;
+use replicante_outbound::{Outbound, Secrets};
 use replicante_protocol::head::Head;
 use replicante_protocol::turns::Turns;
 use replicante_s3::Objects;
 use replicante_settings::AddressPolicy;
 use replicante_settings::Settings;
 pub use replicante_sources::Outside;
+use replicante_ssm::Parameters;
 use replicante_worker::{Context, Delivered, Function, Job, WorkError, Worked};
 use tokio::time::{sleep_until, timeout_at};
 use wildmatch::WildMatch;
@@ -74,9 +75,11 @@ pub async fn preview(
     Ok((answer, run))
 }
 
-/// What sources reach the world by.
-pub fn outside(clients: &Clients, addresses: AddressPolicy) -> Outside {
-    Outside { outbound: Arc::new(Outbound::new(addresses)), objects: Objects::of(clients.account()) }
+/// What sources reach the world by. What is read of a secret counts for `secrets_age`.
+pub fn outside(clients: &Clients, addresses: AddressPolicy, secrets_age: Duration) -> Outside {
+    let secrets = Secrets::new(Parameters::of(clients.account()), secrets_age);
+    let outbound = Arc::new(Outbound::with_secrets(addresses, secrets));
+    Outside { outbound, objects: Objects::of(clients.account()) }
 }
 
 /// Leaves out what is not to be looked after, as if the source did not report it: the shrink guard sees it go.
@@ -106,7 +109,8 @@ impl Job for Discover {
     type State = DiscoveryState;
 
     fn new(clients: &Clients, settings: &Settings) -> Self {
-        Discover { outside: outside(clients, settings.addresses.clone()), back_off: settings.back_off }
+        let outside = outside(clients, settings.addresses.clone(), settings.secrets_age);
+        Discover { outside, back_off: settings.back_off }
     }
 
     async fn work(

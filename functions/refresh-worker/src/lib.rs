@@ -13,9 +13,10 @@ use replicante_aws::{AwsError, Clients};
 use replicante_model::refresh::{Rules, refresh};
 use replicante_model::summary::Summary;
 use replicante_model::view::{ClusterState, NodeStatus};
-use replicante_outbound::Outbound;
+use replicante_outbound::{Outbound, Secrets};
 use replicante_protocol::turns::{Turns, group};
 use replicante_settings::Settings;
+use replicante_ssm::Parameters;
 use replicante_worker::{Context, Delivered, Function, Job, WorkError, Worked};
 
 use crate::watch::Watch;
@@ -35,8 +36,9 @@ pub struct Refresh {
 impl Job for Refresh {
     type State = ClusterState;
 
-    fn new(_clients: &Clients, settings: &Settings) -> Self {
-        let outbound = Arc::new(Outbound::new(settings.addresses.clone()));
+    fn new(clients: &Clients, settings: &Settings) -> Self {
+        let secrets = Secrets::new(Parameters::of(clients.account()), settings.secrets_age);
+        let outbound = Arc::new(Outbound::with_secrets(settings.addresses.clone(), secrets));
         Refresh {
             agents: Agents::new(outbound, settings.polls_per_function),
             polls_per_cluster: settings.polls_per_cluster,

@@ -48,13 +48,19 @@ pub(crate) fn canonical(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The IPv4 address that a translator on the way would make of an IPv6 one: the well-known NAT64 prefix
-/// `64:ff9b::/96` (RFC 6052) and the deprecated IPv4-compatible form `::a.b.c.d` (RFC 4291).
+/// The IPv4 address that a translator or a tunnel on the way would make of an IPv6 one: the well-known NAT64 prefix
+/// `64:ff9b::/96` (RFC 6052), 6to4's `2002::/16` (RFC 3056), Teredo's `2001::/32`, which holds it inverted (RFC 4380),
+/// `::ffff:0:a.b.c.d` (RFC 2765) and the deprecated `::a.b.c.d` (RFC 4291).
 pub(crate) fn translated(address: &IpAddr) -> Option<IpAddr> {
     let IpAddr::V6(six) = address else { return None };
-    let segments = six.segments();
-    let nat64 = segments[..6] == [0x64, 0xff9b, 0, 0, 0, 0];
-    let compatible = segments[..6] == [0; 6] && segments[6] != 0;
     let [.., a, b, c, d] = six.octets();
-    (nat64 || compatible).then(|| IpAddr::V4(Ipv4Addr::new(a, b, c, d)))
+    let last = Ipv4Addr::new(a, b, c, d);
+    let four = match six.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0, 0, 0, 0, 0xffff, 0, ..] => last,
+        [0, 0, 0, 0, 0, 0, high, _] if high != 0 => last,
+        [0x2001, 0, ..] => Ipv4Addr::from(!u32::from(last)),
+        [0x2002, high, low, ..] => Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)),
+        _ => return None,
+    };
+    Some(IpAddr::V4(four))
 }

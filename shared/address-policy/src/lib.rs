@@ -13,7 +13,8 @@
 //! 3. A list of allowed networks is complete: when one is given, nothing else is reachable, whichever networks it
 //!    names. The same for ports. Loopback for local runs is no part of the list, and restricts nothing.
 //!
-//! An IPv6 address that stands for an IPv4 one (`::ffff:127.0.0.1`) is judged as that one.
+//! An IPv6 address that stands for an IPv4 one (`::ffff:127.0.0.1`) is judged as that one. One that a translator or a
+//! tunnel on the way would make an IPv4 one of (NAT64, 6to4, Teredo) is judged as both.
 
 mod built_in;
 mod parse;

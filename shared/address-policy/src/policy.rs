@@ -141,17 +141,24 @@ mod tests {
         Err("address is in no allowed network".into())
     }
 
-    const DENIED: [(&str, &str); 22] = [
+    const DENIED: [(&str, &str); 30] = [
         ("127.0.0.1", "loopback"),
         ("127.255.255.254", "loopback"),
         ("::1", "loopback"),
         ("::ffff:127.0.0.1", "loopback"),
         ("64:ff9b::127.0.0.1", "loopback"),
         ("::127.0.0.1", "loopback"),
+        ("::ffff:0:127.0.0.1", "loopback"),
+        ("2002:7f00:1::", "loopback"),
+        ("2002:7f00:1::1", "loopback"),
+        ("2001:0:5366:7cee::80ff:fffe", "loopback"),
         ("169.254.169.254", "link-local"),
         ("::ffff:169.254.169.254", "link-local"),
         ("::ffff:a9fe:a9fe", "link-local"),
         ("64:ff9b::169.254.169.254", "link-local"),
+        ("::ffff:0:169.254.169.254", "link-local"),
+        ("2002:a9fe:a9fe::", "link-local"),
+        ("2001:0:5366:7cee:8000:f227:5601:5601", "link-local"),
         ("fe80::1", "link-local"),
         ("febf::1", "link-local"),
         ("fd00:ec2::254", "instance metadata"),
@@ -159,6 +166,7 @@ mod tests {
         ("239.1.2.3", "multicast"),
         ("ff02::1", "multicast"),
         ("0.0.0.0", "unspecified"),
+        ("2002::1", "unspecified"),
         ("::", "unspecified"),
         ("255.255.255.255", "broadcast"),
         ("::ffff:255.255.255.255", "broadcast"),
@@ -174,6 +182,8 @@ mod tests {
         }
         for address in
             ["10.0.0.1", "192.168.1.1", "8.8.8.8", "169.253.0.1", "fd00::1", "2001:db8::1", "fec0::1"]
+                .into_iter()
+                .chain(["64:ff9b::10.0.0.1", "2002:a00:1::1", "2001:0:5366:7cee::f5ff:fffe"])
         {
             assert_eq!(judge(&policy, address), Ok(()), "{address}");
         }
@@ -233,7 +243,7 @@ mod tests {
     fn a_denied_network_beats_an_allowed_one() {
         let policy =
             AddressPolicy::parse("10.0.0.0/8, 127.0.0.0/8", "10.9.0.0/16, 127.0.0.9", "", "").unwrap();
-        for address in ["10.9.1.1", "127.0.0.9", "::ffff:10.9.1.1", "64:ff9b::10.9.1.1"] {
+        for address in ["10.9.1.1", "127.0.0.9", "::ffff:10.9.1.1", "64:ff9b::10.9.1.1", "2002:a09:101::1"] {
             assert_eq!(judge(&policy, address), Err("address is in a denied network".into()), "{address}");
         }
         assert_eq!(judge(&policy, "10.8.1.1"), Ok(()));

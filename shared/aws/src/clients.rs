@@ -28,24 +28,32 @@ pub struct Endpoints {
     pub kinesis: String,
 }
 
-/// Whose objects of S3 are read: region, credentials, endpoint. Found out when the first object is asked for.
+/// Whose objects of S3 and parameters of Systems Manager are read: region, credentials, endpoint. Found out when the first
+/// is asked for.
 #[derive(Clone)]
-pub struct Account(Arc<dyn Fn() -> BoxFuture<'static, SdkConfig> + Send + Sync>);
+pub struct Account(Arc<Config>);
+
+type Config = dyn Fn(&str) -> BoxFuture<'static, SdkConfig> + Send + Sync;
 
 impl Account {
-    /// What to build a client from.
-    pub async fn config(&self) -> SdkConfig {
-        (self.0)().await
+    /// What to build a client of a service from: `S3` or `SSM`, as the SDK's variables write it.
+    pub async fn config(&self, service: &str) -> SdkConfig {
+        (self.0)(service).await
     }
 
-    /// The account of these settings.
+    /// The account of these settings, for all services.
     pub fn given(config: SdkConfig) -> Self {
-        Account(Arc::new(move || std::future::ready(config.clone()).boxed()))
+        Account(Arc::new(move |_: &str| std::future::ready(config.clone()).boxed()))
+    }
+
+    /// The account of a service that is not AWS's own and takes any credentials.
+    pub fn at(endpoint: &str) -> Self {
+        Self::given(local_config().to_builder().endpoint_url(endpoint).build())
     }
 
     /// The account of whoever sits at a terminal, by the SDK's default chain.
     pub fn of_terminal() -> Self {
-        Account(Arc::new(|| default_chain().boxed()))
+        Account(Arc::new(|_: &str| default_chain().boxed()))
     }
 }
 
@@ -95,13 +103,22 @@ impl Clients {
         let endpoint = |service: &str| {
             variable(&format!("AWS_ENDPOINT_URL_{service}")).or_else(|| variable("AWS_ENDPOINT_URL"))
         };
-        let mut objects = config.to_builder();
-        objects.set_endpoint_url(endpoint("S3"));
-        Ok(Self::on(&config, endpoint, Account::given(objects.build())))
+        let apart = ["S3", "SSM"].map(|service| {
+            let mut own = config.to_builder();
+            own.set_endpoint_url(endpoint(service));
+            (service, own.build())
+        });
+        let plain = config.clone();
+        let account = Account(Arc::new(move |service: &str| {
+            let own = apart.iter().find(|(known, _)| *known == service).map_or(&plain, |(_, config)| config);
+            std::future::ready(own.clone()).boxed()
+        }));
+        Ok(Self::on(&config, endpoint, account))
     }
 
-    /// Clients of local services, which take any credentials. The environment is not looked at but for S3, which is
-    /// none of these services: whoever runs them has their objects read as the SDK's default chain says.
+    /// Clients of local services, which take any credentials. The environment is not looked at but for S3 and Systems
+    /// Manager, which are none of these services: whoever runs them has their objects and parameters read as the SDK's
+    /// default chain says.
     pub fn local(endpoints: &Endpoints) -> Self {
         Self::at(endpoints, &local_config())
     }
@@ -124,9 +141,15 @@ impl Clients {
         Self::on(config, endpoint, Account::of_terminal())
     }
 
-    /// Whose objects of S3 are read.
+    /// Whose objects of S3 and parameters of Systems Manager are read.
     pub fn account(&self) -> &Account {
         &self.account
+    }
+
+    /// The same clients, with the objects and parameters of another account.
+    #[must_use]
+    pub fn with_account(self, account: Account) -> Self {
+        Clients { account, ..self }
     }
 
     /// Clients at these endpoints, each of AWS's own where there is none.
@@ -190,6 +213,7 @@ mod tests {
             ("AWS_SECRET_ACCESS_KEY", "secret"),
             ("AWS_REGION", "eu-central-1"),
             ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9"),
+            ("AWS_ENDPOINT_URL_SSM", "http://127.0.0.1:10"),
         ];
         let clients = |left_out: &str| {
             Clients::of_function(|name| {
@@ -199,9 +223,11 @@ mod tests {
         };
         let region = clients("").unwrap().dynamodb.config().region().map(ToString::to_string);
         assert_eq!(region.as_deref(), Some("eu-central-1"));
-        let objects = || clients("").unwrap().account().config().now_or_never().unwrap();
-        assert_eq!(objects().region().map(ToString::to_string).as_deref(), Some("eu-central-1"));
-        assert_eq!(objects().endpoint_url(), Some("http://127.0.0.1:9"));
+        for (service, endpoint) in [("S3", "http://127.0.0.1:9"), ("SSM", "http://127.0.0.1:10")] {
+            let config = clients("").unwrap().account().config(service).now_or_never().unwrap();
+            assert_eq!(config.region().map(ToString::to_string).as_deref(), Some("eu-central-1"));
+            assert_eq!(config.endpoint_url(), Some(endpoint));
+        }
         for (name, _) in &set[..3] {
             let error = clients(name).unwrap_err().to_string();
             assert!(error.contains(name.trim_start_matches("AWS_").split('_').next().unwrap()), "{error}");

@@ -16,6 +16,8 @@ use tokio::time::timeout;
 use crate::classify::classify;
 use crate::clients::{Clients, Connections};
 use crate::error::FetchError;
+use crate::resolve::{self, Names};
+use crate::secrets::{Secret, Secrets};
 use crate::tls;
 
 static NO_TLS_SETTINGS: TlsSettings = TlsSettings { ca_bundle: None, client_certificate: None };
@@ -27,9 +29,10 @@ pub struct Request<'a> {
     pub url: &'a str,
     /// The JSON to `POST`; without it the request is a `GET`.
     pub json: Option<Bytes>,
-    /// Further headers: names and values. Values are treated as secrets: they are never printed.
-    pub headers: &'a [(String, String)],
-    /// TLS material, for `https`. Default: the system's authorities, no client certificate.
+    /// Further headers: names and values.
+    pub headers: &'a [(String, Secret)],
+    /// TLS material, for `https`. Default: the system's authorities, no client certificate. What it takes to read a
+    /// parameter of Systems Manager, seconds at most, is no part of the request's time.
     pub tls: &'a TlsSettings,
     /// Limit for opening a connection. Default 3 s. A pool of connections is kept for each value in use.
     pub connect_timeout: Duration,
@@ -97,13 +100,33 @@ impl std::fmt::Debug for Outbound {
 impl Outbound {
     /// A client that obeys this policy. Nothing is opened or read yet.
     pub fn new(policy: AddressPolicy) -> Self {
+        Self::with_secrets(policy, Secrets::default())
+    }
+
+    /// A client that obeys this policy, and whose references these secrets resolve.
+    pub fn with_secrets(policy: AddressPolicy, secrets: Secrets) -> Self {
+        Self::built(policy, resolve::system(), secrets)
+    }
+
+    /// A client that looks names up as `names` says.
+    #[cfg(test)]
+    fn with_names(policy: AddressPolicy, names: Names) -> Self {
+        Self::built(policy, names, Secrets::default())
+    }
+
+    fn built(policy: AddressPolicy, names: Names, secrets: Secrets) -> Self {
         let policy = Arc::new(policy);
-        Outbound { clients: Clients::new(Arc::clone(&policy)), policy }
+        Outbound { clients: Clients::new(Arc::clone(&policy), names, secrets), policy }
     }
 
     /// The policy that is obeyed.
     pub fn policy(&self) -> &AddressPolicy {
         &self.policy
+    }
+
+    /// What resolves references.
+    pub fn secrets(&self) -> &Secrets {
+        self.clients.secrets()
     }
 
     /// Sends a request and reads the whole answer.
@@ -118,7 +141,7 @@ impl Outbound {
         let url = self.admit(request.url)?;
         let headers = headers(request.headers)?;
         let tls_settings = (url.scheme() == "https").then_some(request.tls);
-        let connections = self.clients.get(tls_settings, request.connect_timeout)?;
+        let connections = self.clients.get(tls_settings, request.connect_timeout).await?;
         let started = Instant::now();
         let left = || request.timeout.saturating_sub(started.elapsed());
         let late = FetchError::Timeout(request.timeout);
@@ -177,18 +200,22 @@ impl Outbound {
     }
 }
 
-fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, FetchError> {
+fn headers(pairs: &[(String, Secret)]) -> Result<HeaderMap, FetchError> {
     let mut headers = HeaderMap::with_capacity(pairs.len());
     for (name, value) in pairs {
         let bad = |what| FetchError::BadRequest(format!("header `{name}`: {what}"));
         let key = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| bad("the name is no token of letters, digits and dashes"))?;
-        let mut value =
-            HeaderValue::from_str(value).map_err(|_| bad("the value holds a line end or is no ASCII"))?;
+        let mut value = visible(value).ok_or_else(|| bad("the value holds a line end or is no ASCII"))?;
         value.set_sensitive(true);
         headers.append(key, value);
     }
     Ok(headers)
+}
+
+fn visible(value: &Secret) -> Option<HeaderValue> {
+    let text = str::from_utf8(value.bytes()).ok()?;
+    HeaderValue::from_str(text).ok()
 }
 
 async fn send(
@@ -258,3 +285,7 @@ impl Body {
         if self.rest.is_empty() { self.first } else { self.rest.freeze() }
     }
 }
+
+#[cfg(test)]
+#[path = "names_tests.rs"]
+mod names_tests;

@@ -5,6 +5,7 @@
 //! - the address that is connected to is checked against the [`AddressPolicy`], after name resolution;
 //! - redirects are not followed, no proxy is used, no cookie is kept;
 //! - connecting, the whole request and the body have limits;
+//! - secrets are references until they are sent, and are printed by nothing: see [`Secrets`];
 //! - what failed is a [`FetchError`] with a short, stable [`reason`](FetchError::reason).
 //!
 //! [`Outbound`] is made once a process and shared: it keeps one pool of connections for each TLS setting, so
@@ -28,6 +29,7 @@ mod error;
 mod fetch;
 mod reference;
 mod resolve;
+mod secrets;
 mod tls;
 
 pub use error::{FetchError, TlsFailure};
@@ -35,3 +37,4 @@ pub use fetch::{Fetched, Outbound, Request};
 pub use reference::{Reference, ReferenceError};
 pub use replicante_address_policy::{AddressPolicy, Refused};
 pub use replicante_model::record::TlsSettings;
+pub use secrets::{Reading, Secret, SecretStore, Secrets, StoreError};

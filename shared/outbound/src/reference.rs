@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::classify::lacks_descriptors;
+use crate::secrets::Secret;
 
 /// The largest file that is read: a bundle of all public authorities has 220 KiB.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -15,7 +16,7 @@ pub enum Reference {
     Env(String),
     /// `file:/path`: a file that the process can read. Its whole content counts.
     File(PathBuf),
-    /// `ssm:/name`: a parameter of AWS Systems Manager. Recognised, not read yet.
+    /// `ssm:/name`: a parameter of AWS Systems Manager.
     Ssm(String),
 }
 
@@ -26,9 +27,17 @@ pub enum ReferenceError {
     /// The text is no reference.
     #[error("not a reference: expected env:NAME, file:/path or ssm:/name, never the value itself")]
     NotAReference,
-    /// References to Systems Manager can't be read yet.
-    #[error("ssm:{0} is not supported yet: use env:NAME or file:/path")]
-    NotSupported(String),
+    /// Nobody here reads parameters of Systems Manager.
+    #[error("ssm:{0} can't be read here: use env:NAME or file:/path")]
+    NoStore(String),
+    /// The parameter can't be read.
+    #[error("ssm:{name} can't be read: {problem}")]
+    Parameter {
+        /// Its name.
+        name: String,
+        /// Why, in words of the store's adapter: see [`StoreError`](crate::StoreError).
+        problem: String,
+    },
     /// The variable is not set, or empty, or no text.
     #[error("env:{0} is not set: set the variable in the environment of the function")]
     NotSet(String),
@@ -60,33 +69,18 @@ impl Reference {
             Some(_) => Err(ReferenceError::NotAReference),
         }
     }
+}
 
-    /// Reads what is referred to, as it is: a line end at the end of a file stays. Blocks for a file.
-    ///
-    /// # Errors
-    /// Says which reference failed and what to do.
-    pub fn read(&self) -> Result<Vec<u8>, ReferenceError> {
-        match self {
-            Reference::Env(name) => match std::env::var(name) {
-                Ok(value) if !value.is_empty() => Ok(value.into_bytes()),
-                _ => Err(ReferenceError::NotSet(name.clone())),
-            },
-            Reference::File(path) => read_file(path),
-            Reference::Ssm(name) => Err(ReferenceError::NotSupported(name.clone())),
-        }
-    }
-
-    /// Reads a value that is one line of text, like a token for a header: without the spaces and line ends
-    /// around it.
-    ///
-    /// # Errors
-    /// Those of [`read`](Self::read); bytes that are no UTF-8 are replaced.
-    pub fn read_text(&self) -> Result<String, ReferenceError> {
-        Ok(String::from_utf8_lossy(&self.read()?).trim().to_owned())
+/// The value of a variable.
+pub(crate) fn variable(name: &str) -> Result<Secret, ReferenceError> {
+    match std::env::var(name) {
+        Ok(value) if !value.is_empty() => Ok(value.into()),
+        _ => Err(ReferenceError::NotSet(name.to_owned())),
     }
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, ReferenceError> {
+/// The content of a file. Blocks.
+pub(crate) fn file(path: &Path) -> Result<Secret, ReferenceError> {
     let shown = || path.display().to_string();
     let refused = |problem: String| ReferenceError::Unreadable { path: shown(), problem };
     let failed = |error: std::io::Error| {
@@ -105,51 +99,52 @@ fn read_file(path: &Path) -> Result<Vec<u8>, ReferenceError> {
     if bytes.len() as u64 > MAX_FILE {
         return Err(refused(format!("it is larger than {} KiB", MAX_FILE / 1024)));
     }
-    Ok(bytes)
+    Ok(bytes.into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Secrets;
 
-    #[test]
-    fn references_are_read_from_variables_and_files() {
+    async fn read(text: &str) -> Result<Secret, ReferenceError> {
+        Secrets::default().read(&Reference::parse(text)?).await
+    }
+
+    async fn error(text: &str) -> String {
+        read(text).await.unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn references_are_read_from_variables_and_files() {
         // Cargo sets this one for every test.
-        let value = Reference::parse("env:CARGO_PKG_NAME").unwrap().read().unwrap();
-        assert_eq!(value, b"replicante-outbound");
+        assert_eq!(read("env:CARGO_PKG_NAME").await.unwrap().bytes(), b"replicante-outbound");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         std::fs::write(&path, "s3cret\n").unwrap();
         for form in [format!("file:{}", path.display()), format!("file://{}", path.display())] {
-            let reference = Reference::parse(&form).unwrap();
-            assert_eq!(reference.read().unwrap(), b"s3cret\n");
-            assert_eq!(reference.read_text().unwrap(), "s3cret");
+            let secret = read(&form).await.unwrap();
+            assert_eq!(secret.bytes(), b"s3cret\n");
+            assert_eq!(secret.line().bytes(), b"s3cret");
         }
     }
 
-    #[test]
-    fn a_reference_to_systems_manager_is_recognised_and_refused_with_a_way_out() {
-        let error = Reference::parse("ssm:/replicante/ca").unwrap().read().unwrap_err();
-        assert_eq!(error.to_string(), "ssm:/replicante/ca is not supported yet: use env:NAME or file:/path");
+    #[tokio::test]
+    async fn what_is_missing_is_named() {
+        let unset = error("env:REPLICANTE_NO_SUCH_THING").await;
+        assert!(unset.starts_with("env:REPLICANTE_NO_SUCH_THING is not set"), "{unset}");
+        assert_eq!(error("file:/no/such/file").await, "file:/no/such/file can't be read: entity not found");
     }
 
-    #[test]
-    fn what_is_missing_is_named() {
-        let error = |text: &str| Reference::parse(text).unwrap().read().unwrap_err().to_string();
-        assert!(error("env:REPLICANTE_NO_SUCH_THING").starts_with("env:REPLICANTE_NO_SUCH_THING is not set"));
-        assert_eq!(error("file:/no/such/file"), "file:/no/such/file can't be read: entity not found");
-    }
-
-    #[test]
-    fn what_is_no_file_or_has_no_end_is_refused_at_once() {
-        let error = |text: &str| Reference::parse(text).unwrap().read().unwrap_err().to_string();
-        assert_eq!(error("file:/dev/zero"), "file:/dev/zero can't be read: it is no regular file");
+    #[tokio::test]
+    async fn what_is_no_file_or_has_no_end_is_refused_at_once() {
+        assert_eq!(error("file:/dev/zero").await, "file:/dev/zero can't be read: it is no regular file");
         let file = tempfile::NamedTempFile::new().unwrap();
         let text = format!("file:{}", file.path().display());
         file.as_file().set_len(MAX_FILE).unwrap();
-        assert_eq!(Reference::parse(&text).unwrap().read().unwrap().len() as u64, MAX_FILE);
+        assert_eq!(read(&text).await.unwrap().bytes().len() as u64, MAX_FILE);
         file.as_file().set_len(MAX_FILE + 1).unwrap();
-        assert_eq!(error(&text), format!("{text} can't be read: it is larger than 1024 KiB"));
+        assert_eq!(error(&text).await, format!("{text} can't be read: it is larger than 1024 KiB"));
     }
 
     #[test]

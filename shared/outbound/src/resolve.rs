@@ -53,19 +53,29 @@ impl Lookups {
     }
 }
 
-/// The system's resolver behind the policy.
+/// What finds the addresses of a name. Called on a thread that may block.
+pub(crate) type Names = Arc<dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
+
+/// The system's own.
+pub(crate) fn system() -> Names {
+    // The port is set by the caller; it was checked before.
+    Arc::new(|name| (name, 0).to_socket_addrs().map(Iterator::collect))
+}
+
+/// Names behind the policy. A connection goes to the very addresses that were checked: nobody asks again in between.
+#[derive(Clone)]
 pub(crate) struct Resolver {
     pub(crate) policy: Arc<AddressPolicy>,
     pub(crate) lookups: Lookups,
+    pub(crate) names: Names,
 }
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let (policy, lookups) = (Arc::clone(&self.policy), self.lookups.clone());
+        let Resolver { policy, lookups, names } = self.clone();
         Box::pin(async move {
-            // The port is set by the caller; it was checked before.
-            let lookup = move || (name.as_str(), 0).to_socket_addrs().map(Iterator::collect);
-            let allowed = allowed(&policy, lookups.run(lookup).await?.into_iter())?;
+            let found = lookups.run(move || names(name.as_str())).await?;
+            let allowed = allowed(&policy, found.into_iter())?;
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use replicante_model::record::TlsSettings;
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -17,25 +17,58 @@ use tokio_rustls::TlsConnector;
 use crate::classify::of_io_cause;
 use crate::error::FetchError;
 use crate::reference::Reference;
+use crate::secrets::{Secret, Secrets};
 
 /// How long a server is waited for that took a connection and says nothing. Its verdict comes at once.
 const VERDICT: Duration = Duration::from_secs(1);
 
-/// Reads the material. Without a CA bundle the system's authorities count.
+/// The material of TLS settings, read.
+#[derive(Default)]
+pub(crate) struct Material<'a> {
+    /// Its reference, for errors, and what it gave.
+    ca_bundle: Option<(&'a str, Secret)>,
+    client_certificate: Option<(&'a str, Secret)>,
+    /// When it is to be read again; `None`: there is none.
+    pub(crate) until: Option<Instant>,
+}
+
+impl<'a> Material<'a> {
+    /// Reads what the settings refer to.
+    ///
+    /// # Errors
+    /// [`FetchError::TlsSettings`] when it can't be had.
+    pub(crate) async fn read(tls: &'a TlsSettings, secrets: &Secrets) -> Result<Self, FetchError> {
+        let mut material = Material::default();
+        for (what, reference, place) in [
+            ("ca_bundle", &tls.ca_bundle, &mut material.ca_bundle),
+            ("client_certificate", &tls.client_certificate, &mut material.client_certificate),
+        ] {
+            let Some(text) = reference else { continue };
+            let failed = |error| FetchError::material(what, &error);
+            let found = secrets.find(&Reference::parse(text).map_err(failed)?).await.map_err(failed)?;
+            *place = Some((text.as_str(), found.value));
+            let until = material.until.map_or(found.until, |until| until.min(found.until));
+            material.until = Some(until);
+        }
+        Ok(material)
+    }
+}
+
+/// What the client says and trusts. Without a CA bundle the system's authorities count.
 ///
 /// # Errors
-/// [`FetchError::TlsSettings`] when the material can't be had, or is none.
-pub(crate) fn config(tls: &TlsSettings) -> Result<ClientConfig, FetchError> {
+/// [`FetchError::TlsSettings`] when the material is none.
+pub(crate) fn config(material: &Material<'_>) -> Result<ClientConfig, FetchError> {
     let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable(&error))?;
-    let builder = match &tls.ca_bundle {
-        Some(reference) => builder.with_root_certificates(authorities(reference)?),
+    let builder = match &material.ca_bundle {
+        Some((reference, pem)) => builder.with_root_certificates(authorities(reference, pem)?),
         None => builder.with_platform_verifier().map_err(|error| unusable(&error))?,
     };
-    let mut config = match &tls.client_certificate {
-        Some(reference) => {
-            let (chain, key) = identity(reference)?;
+    let mut config = match &material.client_certificate {
+        Some((reference, pem)) => {
+            let (chain, key) = identity(reference, pem)?;
             builder.with_client_auth_cert(chain, key).map_err(|error| {
                 let problem = match error {
                     rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
@@ -54,10 +87,9 @@ pub(crate) fn config(tls: &TlsSettings) -> Result<ClientConfig, FetchError> {
 
 const NO_IDENTITY: &str = "holds no PEM certificate chain with its private key";
 
-fn authorities(reference: &str) -> Result<RootCertStore, FetchError> {
-    let pem = material("ca_bundle", reference)?;
+fn authorities(reference: &str, pem: &Secret) -> Result<RootCertStore, FetchError> {
     let mut authorities = RootCertStore::empty();
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.bytes()).collect();
     for certificate in found.unwrap_or_default() {
         let added = authorities.add(certificate);
         added.map_err(|_| bad("ca_bundle", reference, "holds a certificate that can't be read"))?;
@@ -68,19 +100,15 @@ fn authorities(reference: &str) -> Result<RootCertStore, FetchError> {
     Ok(authorities)
 }
 
-fn identity(reference: &str) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), FetchError> {
-    let pem = material("client_certificate", reference)?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    match (chain, PrivateKeyDer::from_pem_slice(&pem)) {
+fn identity(
+    reference: &str,
+    pem: &Secret,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), FetchError> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.bytes()).collect();
+    match (chain, PrivateKeyDer::from_pem_slice(pem.bytes())) {
         (Ok(chain), Ok(key)) if !chain.is_empty() => Ok((chain, key)),
         _ => Err(bad("client_certificate", reference, NO_IDENTITY)),
     }
-}
-
-fn material(what: &'static str, reference: &str) -> Result<Vec<u8>, FetchError> {
-    Reference::parse(reference)
-        .and_then(|reference| reference.read())
-        .map_err(|error| FetchError::material(what, &error))
 }
 
 fn bad(what: &'static str, reference: &str, problem: &str) -> FetchError {

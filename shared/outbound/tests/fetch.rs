@@ -29,7 +29,7 @@ async fn an_answer_is_given_as_it_is_whatever_its_status() {
 #[tokio::test]
 async fn json_is_posted_with_the_given_headers() {
     let server = Server::start(|_| Reply::json(200, "{}")).await;
-    let headers = [("X-Token".to_owned(), "s3cret".to_owned())];
+    let headers = [("X-Token".to_owned(), "s3cret".to_owned().into())];
     let url = server.url("/clusters");
     let request = Request { headers: &headers, ..Request::post(&url, r#"{"cursor":null}"#) };
     local().fetch(&request).await.unwrap();
@@ -274,7 +274,7 @@ async fn what_is_no_request_is_refused_before_anything_is_sent() {
         assert!(matches!(error, FetchError::BadRequest(_)), "{url}: {error:?}");
     }
     for (name, value) in [("a b", "x"), ("x", "a\r\nb: c")] {
-        let headers = [(name.to_owned(), value.to_owned())];
+        let headers = [(name.to_owned(), value.to_owned().into())];
         let request = Request { headers: &headers, ..Request::get("http://127.0.0.1:1/") };
         let error = local().fetch(&request).await.unwrap_err();
         assert!(error.to_string().starts_with(&format!("header `{name}`: ")), "{error}");

@@ -7,11 +7,10 @@
 use std::error::Error;
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use replicante_aws::Account;
 use tokio::sync::OnceCell;
@@ -52,13 +51,7 @@ impl Objects {
 
     /// The objects of a service that is not AWS's own and takes any credentials.
     pub fn at(endpoint: &str) -> Self {
-        let credentials = Credentials::new("local", "local", None, None, "local");
-        let config = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::from_static("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .endpoint_url(endpoint);
-        Self::of(&Account::given(config.build()))
+        Self::of(&Account::at(endpoint))
     }
 
     /// Reads a whole object of at most `most` bytes.
@@ -71,7 +64,7 @@ impl Objects {
     }
 
     async fn client(&self) -> &Client {
-        self.client.get_or_init(|| async { build(&self.account.config().await) }).await
+        self.client.get_or_init(|| async { build(&self.account.config("S3").await) }).await
     }
 }
 

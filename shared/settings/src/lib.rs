@@ -61,6 +61,8 @@ settings! {
         "Networks that are never connected to, besides those that are denied by themselves: loopback, link-local, multicast, broadcast, unspecified and local-use NAT64 addresses.";
     ALLOW_PORTS = "REPLICANTE_ALLOW_PORTS", Some(""), "Ports that may be connected to: comma-separated ports and ranges. Empty: all but the denied.";
     DENY_PORTS = "REPLICANTE_DENY_PORTS", Some(""), "Ports that are never connected to.";
+    SECRETS_AGE = "REPLICANTE_SECRETS_AGE", Some("5m"),
+        "How long parameters of Systems Manager and TLS material count as read. 1s to 1h.";
 }
 
 /// All settings, checked.
@@ -102,6 +104,8 @@ pub struct Settings {
     pub polls_per_function: usize,
     /// Where agents and sources may be.
     pub addresses: AddressPolicy,
+    /// How long secrets that were read are kept.
+    pub secrets_age: Duration,
 }
 
 /// A setting that is missing or wrong.
@@ -178,6 +182,7 @@ impl Settings {
             polls_per_cluster: number(lookup, &NODES_PER_CLUSTER, 1, 1024)?,
             polls_per_function: number(lookup, &NODES_PER_FUNCTION, 1, 4096)?,
             addresses,
+            secrets_age: span(lookup, &SECRETS_AGE, seconds(1), seconds(3600))?,
         })
     }
 
@@ -284,6 +289,7 @@ mod tests {
             ("REPLICANTE_DEPLOYMENT", "a b", "is not allowed"),
             ("REPLICANTE_ALLOW_NETWORKS", "10.0.0.0/33", "10.0.0.0/33"),
             ("REPLICANTE_DENY_PORTS", "x", "x"),
+            ("REPLICANTE_SECRETS_AGE", "2h", "expected 1s to 1h"),
         ];
         for (name, value, expected) in cases {
             let error = read(&[(name, value)]).unwrap_err().to_string();

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use replicante_objects::{Endpoint, HeaderValue};
-use replicante_outbound::{Fetched, Outbound, Reference, Request};
+use replicante_outbound::{Fetched, Outbound, Reference, ReferenceError, Request, Secret, Secrets};
 
 use crate::Outside;
 use crate::error::Failure;
@@ -12,13 +12,13 @@ use crate::error::Failure;
 pub(crate) struct Caller<'a> {
     endpoint: &'a Endpoint,
     outbound: &'a Outbound,
-    /// References are resolved at each fetch, so that a new secret counts at once.
-    headers: Vec<(String, String)>,
+    /// References are resolved at each fetch.
+    headers: Vec<(String, Secret)>,
 }
 
 impl<'a> Caller<'a> {
-    pub fn new(endpoint: &'a Endpoint, outside: &'a Outside) -> Result<Self, Failure> {
-        let headers = headers(endpoint)?;
+    pub async fn new(endpoint: &'a Endpoint, outside: &'a Outside) -> Result<Self, Failure> {
+        let headers = headers(endpoint, outside.outbound.secrets()).await?;
         Ok(Caller { endpoint, outbound: &outside.outbound, headers })
     }
 
@@ -46,18 +46,21 @@ impl<'a> Caller<'a> {
     }
 }
 
-fn headers(endpoint: &Endpoint) -> Result<Vec<(String, String)>, Failure> {
-    let value = |value: &HeaderValue| match value {
-        HeaderValue::Literal(text) => Ok(text.clone()),
-        HeaderValue::Reference(reference) => {
-            Reference::parse(&reference.to_string()).and_then(|reference| reference.read_text())
-        }
-    };
-    let header = |(name, given): (&String, &HeaderValue)| match value(given) {
-        Ok(value) => Ok((name.clone(), value)),
-        Err(error) => Err(Failure::Header { header: name.clone(), problem: error.to_string() }),
-    };
-    endpoint.headers.iter().map(header).collect()
+async fn headers(endpoint: &Endpoint, secrets: &Secrets) -> Result<Vec<(String, Secret)>, Failure> {
+    let mut headers = Vec::with_capacity(endpoint.headers.len());
+    for (name, given) in &endpoint.headers {
+        let value = match given {
+            HeaderValue::Literal(text) => Ok(text.clone().into()),
+            HeaderValue::Reference(reference) => match Reference::parse(&reference.to_string()) {
+                Ok(reference) => secrets.read(&reference).await.map(|secret| secret.line()),
+                Err(error) => Err(error),
+            },
+        };
+        let failed =
+            |error: ReferenceError| Failure::Header { header: name.clone(), problem: error.to_string() };
+        headers.push((name.clone(), value.map_err(failed)?));
+    }
+    Ok(headers)
 }
 
 /// Refuses whatever is not plainly a whole answer of JSON: 206 is a part of one, and a page of HTML with status 200

@@ -71,7 +71,7 @@ fn read_body(fields: &mut Fields<'_>, method: Method) -> Map<String, Value> {
 
 impl Http {
     async fn fetch_all(&self, outside: &Outside) -> Result<SourceAnswer, SourceError> {
-        let caller = Caller::new(&self.endpoint, outside).map_err(|failure| self.error(1, failure))?;
+        let caller = Caller::new(&self.endpoint, outside).await.map_err(|failure| self.error(1, failure))?;
         let limits = &self.endpoint.limits;
         let mut collector = Collector::new(limits.clone());
         let mut seen = HashSet::new();

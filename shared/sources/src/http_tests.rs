@@ -102,7 +102,7 @@ async fn headers_are_sent_with_their_references_resolved() {
     fetch(with("env:CARGO_PKG_NAME")).await.unwrap();
     assert_eq!(server.asked.lock().unwrap()[0].authorization.as_deref(), Some("replicante-sources"));
     for (reference, problem) in
-        [("env:REPLICANTE_NO_SUCH_THING", "is not set"), ("ssm:/token", "is not supported yet")]
+        [("env:REPLICANTE_NO_SUCH_THING", "is not set"), ("ssm:/token", "can't be read here")]
     {
         let error = fetch(with(reference)).await.unwrap_err();
         assert!(

@@ -44,7 +44,7 @@ impl Platform {
     }
 
     async fn ask(&self, outside: &Outside) -> Result<SourceAnswer, Failure> {
-        let answer = Caller::new(&self.endpoint, outside)?.get(self.url().as_str()).await?;
+        let answer = Caller::new(&self.endpoint, outside).await?.get(self.url().as_str()).await?;
         let mut collector = Collector::new(self.endpoint.limits.clone());
         match collector.add_json(&answer)? {
             None => Ok(collector.finish()),

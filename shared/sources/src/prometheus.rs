@@ -98,7 +98,7 @@ fn read_prefix(fields: &mut Fields<'_>) -> String {
 
 impl Prometheus {
     async fn ask(&self, outside: &Outside) -> Result<SourceAnswer, Failure> {
-        let answer = Caller::new(&self.endpoint, outside)?.get(self.endpoint.url.as_str()).await?;
+        let answer = Caller::new(&self.endpoint, outside).await?.get(self.endpoint.url.as_str()).await?;
         self.parse(&answer)
     }
 
