@@ -127,7 +127,7 @@ pub fn answered(
         changes.push(Change::DiscoveryRecovered { failed_since: Some(failing.since) });
     }
     if state.settings != *settings {
-        state.generation += 1;
+        state.generation = state.generation.wrapping_add(1);
         state.settings = settings.clone();
     }
     let generation = state.generation;
@@ -194,7 +194,7 @@ pub fn answered(
             state.clusters.remove(&id);
             continue;
         }
-        known.missing_answers = (known.missing_answers + 1).min(settings.confirmations.max(1));
+        known.missing_answers = known.missing_answers.saturating_add(1).min(settings.confirmations.max(1));
         if known.missing_since.is_none() || known.generation != generation {
             if items.len() >= MAX_CLUSTERS {
                 more = true;

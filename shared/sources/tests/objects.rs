@@ -432,6 +432,8 @@ fn the_examples_of_the_repository_can_be_applied_and_show_the_defaults() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_048))]
+
     #[test]
     fn no_text_makes_the_reader_panic(text in any::<String>()) {
         let _ = parse("x", &text, MINUTE);
