@@ -443,8 +443,8 @@ fn the_help_of_refresh_and_bench() {
               [default: 1m]
 
           --spread
-              One agent of each cluster hangs, not all of each fifth: no cluster is well
-              then, and all are measured
+              One agent of each cluster hangs, not all of each fifth: no cluster is well then,
+              and all are measured
 
       -o, --output <OUTPUT>
               How to show the figures
@@ -456,7 +456,7 @@ fn the_help_of_refresh_and_bench() {
               [default: table]
 
       -h, --help
-              Print help
+              Print help (see a summary with '-h')
 
     Time is ten times as fast as by default: clusters are refreshed every 6 s instead of
     60 s, agents have 1 s instead of 10 s, and the longest back-off is 1m instead of 10m.

@@ -239,6 +239,8 @@ fn position(event: &Event) -> Option<Position> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
     use replicante_model::change::{Change, SnapshotPart};
     use replicante_model::event::{Cause, Sealer};
     use replicante_model::view::Health;
@@ -336,5 +338,46 @@ mod tests {
         let mut order = Order::default();
         assert!(order.take("k", b"{}".to_vec(), Timestamp(1)).is_empty());
         assert!(order.oddities()[0].to_string().starts_with("k: a record of the stream is no event"));
+    }
+
+    /// An event of any number and epoch, or bytes that are none.
+    fn any_event() -> impl Strategy<Value = Vec<u8>> {
+        let number = prop_oneof![6 => 1..9_u64, 1 => Just(0), 1 => Just(u64::MAX)];
+        let numbered =
+            (number, 6..9_u64, prop::bool::weighted(0.2)).prop_map(|(sequence, epoch, is_snapshot)| {
+                let bytes = if is_snapshot { snapshot(1) } else { health(1) };
+                let text = String::from_utf8(bytes).unwrap();
+                let text = text.replace(&format!("{:020}", 1), &format!("{sequence:020}"));
+                text.replace("\"epoch\":\"7\"", &format!("\"epoch\":\"{epoch}\"")).into_bytes()
+            });
+        prop_oneof![9 => numbered, 1 => vec(any::<u8>(), 0..20)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_048))]
+
+        #[test]
+        fn whatever_a_stream_holds_each_event_is_given_once_and_forwards(
+            events in vec(any_event(), 0..16), joins: bool,
+        ) {
+            let mut order = if joins { Order::joining() } else { Order::default() };
+            let now = Timestamp(1_767_319_446_000);
+            let mut due: Vec<Seen> =
+                events.iter().flat_map(|event| order.take("k", event.clone(), now)).collect();
+            due.extend(order.settle());
+            let mut given: Vec<Position> = due.iter().filter_map(|seen| position(&seen.event)).collect();
+            prop_assert_eq!(given.len(), due.len());
+            if !joins {
+                prop_assert!(given.is_sorted(), "{given:?}");
+            }
+            given.sort_unstable();
+            prop_assert!(given.is_sorted_by(|one, next| one < next), "{given:?}");
+            prop_assert!(given.iter().all(|at| at.sequence > 0));
+            for oddity in order.oddities() {
+                if let Oddity::Gap { from, to, .. } = oddity {
+                    prop_assert!(0 < from && from <= to, "{from} to {to}");
+                }
+            }
+        }
     }
 }

@@ -7,7 +7,8 @@ use replicante_tests::System;
 async fn a_scripted_history_gives_exactly_the_expected_events_in_order() {
     let system = System::start().await.unwrap();
     system.add_cluster("zk", Kind::Zookeeper, 3).unwrap();
-    system.apply_discovery("").await.unwrap();
+    // A source of one cluster that no longer reports it would be held.
+    system.apply_discovery("  removal: { max_shrink: off }\n").await.unwrap();
     let mut told = Vec::new();
     let mut step = async |changes: Vec<Change>, refreshes: usize| -> Vec<String> {
         for change in changes {

@@ -369,6 +369,8 @@ mod tests {
     }
 
     proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(2_048))]
+
         #[test]
         fn no_body_makes_a_reason_panic_or_grow(status: u16, body: Vec<u8>, text in "\\PC{0,300}") {
             proptest::prop_assert!(of_answer("shards", status, &body).len() <= MAX_REASON);

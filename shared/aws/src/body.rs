@@ -62,21 +62,29 @@ impl Table {
     }
 
     /// Reads the chunks of a state or an outbox, strongly consistent, and checks that each carries the fence
-    /// that the head names.
+    /// that the head names, and that they are as long as it says.
     ///
     /// # Errors
     /// [`LoadError::Mismatch`] when one does not.
     pub async fn load(&self, record: &RecordName, body: &Body, part: Part) -> Result<Vec<u8>, LoadError> {
-        let count = match part {
-            Part::State => body.state_chunks,
-            Part::Outbox => body.outbox_chunks,
+        let (count, expected, name) = match part {
+            Part::State => (body.state_chunks, body.state_bytes, "state"),
+            Part::Outbox => (body.outbox_chunks, body.outbox_bytes, "outbox"),
         };
         let read = |chunk: u32| self.load_chunk(record, body.slot.key(part, chunk), body.fence);
-        if count == 1 {
-            return read(0).await;
+        let bytes = if count == 1 {
+            read(0).await?
+        } else {
+            let chunks: Vec<Vec<u8>> =
+                stream::iter(0..count).map(read).buffered(AT_ONCE).try_collect().await?;
+            chunks.concat()
+        };
+        if bytes.len() as u64 != expected {
+            // An outbox of which nothing is left would read as one that owes nothing.
+            let problem = format!("it has {} bytes, and the head names {expected}", bytes.len());
+            return Err(AwsError::stored(format!("the {name} of {record}"), problem).into());
         }
-        let chunks: Vec<Vec<u8>> = stream::iter(0..count).map(read).buffered(AT_ONCE).try_collect().await?;
-        Ok(chunks.concat())
+        Ok(bytes)
     }
 
     async fn load_chunk(&self, record: &RecordName, sk: String, fence: u64) -> Result<Vec<u8>, LoadError> {

@@ -149,7 +149,7 @@ impl Table {
             let mut head = head.clone();
             if let Some(tombstone) = tombstone {
                 head.fence = tombstone.fence;
-                head.epoch = head.epoch.max(tombstone.epoch + 1);
+                head.epoch = head.epoch.max(tombstone.epoch.saturating_add(1));
             }
             let put = Put::builder()
                 .table_name(&*self.name)

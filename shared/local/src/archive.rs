@@ -184,6 +184,8 @@ fn event_time(data: &[u8]) -> Option<Timestamp> {
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     fn record(data: &'static str) -> PutRecordsRequestEntry {
         let data = Bytes::from_static(data.as_bytes());
@@ -212,5 +214,53 @@ mod tests {
         let records = Archive::open(&path).unwrap().load(Timestamp(0), Duration::ZERO).unwrap();
         let data: Vec<&[u8]> = records.iter().map(|(_, data)| data.as_slice()).collect();
         assert_eq!(data, [b"one".as_slice(), b"two", b"three"]);
+    }
+
+    /// Data of all kinds: events, what looks like an encoded line, and bytes.
+    fn data() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            "\\{\"time\":\"20(26|99)-01-02T02:04:05Z\"\\}".prop_map(String::into_bytes),
+            "base64:[A-Za-z0-9+/=]{0,8}".prop_map(String::into_bytes),
+            vec(any::<u8>(), 0..40),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_048))]
+
+        #[test]
+        fn what_is_appended_reads_back_to_the_byte(records in vec(("[a-z/%0-9 ü]{0,12}", data()), 0..8)) {
+            let folder = tempfile::tempdir().unwrap();
+            let mut archive = Archive::open(&folder.path().join("stream.events")).unwrap();
+            let entry = |(partition_key, data): &(String, Vec<u8>)| PutRecordsRequestEntry {
+                data: data.clone().into(),
+                partition_key: partition_key.clone(),
+                ..Default::default()
+            };
+            archive.append(&records.iter().map(entry).collect::<Vec<_>>()).unwrap();
+            prop_assert_eq!(archive.load(Timestamp(0), Duration::ZERO).unwrap(), records);
+        }
+
+        #[test]
+        fn a_damaged_archive_is_read_or_refused_with_its_line(bytes in prop_oneof![
+            vec(any::<u8>(), 0..200),
+            "((k\t(base64:)?[a-zA-Z0-9=\\{\\}\":]{0,9})?\n){0,6}[k\t]{0,3}".prop_map(String::into_bytes),
+        ]) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("stream.events");
+            std::fs::write(&path, &bytes).unwrap();
+            let mut archive = Archive::open(&path).unwrap();
+            let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+            match archive.load(Timestamp(0), Duration::ZERO) {
+                Ok(records) => prop_assert_eq!(records.len(), lines, "what has no end is cut off"),
+                Err(LocalError::Archive { line, path: named, .. }) => {
+                    prop_assert!((1..=lines).contains(&line) && named == path);
+                }
+                Err(error) => prop_assert!(false, "{error}"),
+            }
+            // What is appended afterwards stands on a line of its own.
+            archive.append(&[record("new")]).unwrap();
+            prop_assert!(std::fs::read(&path).unwrap().split(|byte| *byte == b'\n').any(|line| line == b"k\tnew"));
+        }
     }
 }

@@ -140,7 +140,7 @@ impl Absences {
         for id in dropped {
             let new = || Absence { since: now, answers: 0, missing: false, confirmed_by: None };
             let absence = self.absent.entry(id.clone()).or_insert_with(new);
-            absence.answers = (absence.answers + 1).min(rules.confirmations.max(1));
+            absence.answers = absence.answers.saturating_add(1).min(rules.confirmations.max(1));
         }
         step.guarded = self.guard(named, dropped, rules.max_shrink, confirmations, now);
         for id in dropped {

@@ -55,9 +55,11 @@ pub struct Event {
 }
 
 impl Event {
-    /// Where the event stands in its record: epoch and sequence. `None` when they are no numbers.
+    /// Where the event stands in its record: epoch and sequence, which is counted from 1. `None` when they are no such
+    /// numbers.
     pub fn position(&self) -> Option<(u64, u64)> {
-        Some((self.epoch.parse().ok()?, self.sequence.parse().ok()?))
+        let (epoch, sequence) = (self.epoch.parse().ok()?, self.sequence.parse().ok()?);
+        (sequence > 0).then_some((epoch, sequence))
     }
 
     /// The record it belongs to.

@@ -110,7 +110,8 @@ fn observe_node(
         Observation::Up(report) => {
             counters.failures = 0;
             if node.status != NodeStatus::Up {
-                counters.successes = (counters.successes + 1).min(input.agents.successes_before_up);
+                counters.successes =
+                    counters.successes.saturating_add(1).min(input.agents.successes_before_up);
                 if counters.successes < input.agents.successes_before_up {
                     return Heard::Nothing;
                 }
@@ -127,7 +128,7 @@ fn observe_node(
 /// Counts a failure, and calls the node down once there are enough in a row.
 fn failed(node: &mut NodeView, counters: &mut NodeCounters, settings: &AgentSettings, status: NodeStatus) {
     counters.successes = 0;
-    counters.failures = (counters.failures + 1).min(settings.failures_before_down);
+    counters.failures = counters.failures.saturating_add(1).min(settings.failures_before_down);
     let was_up = matches!(node.status, NodeStatus::Up);
     if !was_up || counters.failures >= settings.failures_before_down {
         node.status = status;

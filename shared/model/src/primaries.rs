@@ -69,7 +69,7 @@ pub fn judge(view: &mut ClusterView, counters: &mut Counters, heard: impl Fn(&st
             }
             // A store that knows no primaries has none to lose.
             [] if holders.all_answered && (holders.has_roles || known.is_some()) => {
-                row.lost = (before.lost + 1).min(IN_A_ROW);
+                row.lost = before.lost.saturating_add(1).min(IN_A_ROW);
                 if row.lost == IN_A_ROW && !matches!(known, Some(Primary::Lost { .. })) {
                     let last = match known {
                         Some(Primary::Elected { node }) => Some(node.clone()),
@@ -80,7 +80,7 @@ pub fn judge(view: &mut ClusterView, counters: &mut Counters, heard: impl Fn(&st
             }
             [] => {}
             several => {
-                row.conflict = (before.conflict + 1).min(IN_A_ROW);
+                row.conflict = before.conflict.saturating_add(1).min(IN_A_ROW);
                 let nodes: Vec<NodeId> = several.iter().take(MAX_NAMED).map(|node| (*node).clone()).collect();
                 let same = matches!(known, Some(Primary::Conflict { nodes: last }) if *last == nodes);
                 if row.conflict == IN_A_ROW && !same {

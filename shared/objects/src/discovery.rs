@@ -42,7 +42,7 @@ pub struct DiscoverySpec {
     #[serde(default)]
     pub removal: RemovalSpec,
     /// What the source reports and is not looked after.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "IgnoreSpec::is_empty")]
     pub ignore: IgnoreSpec,
 }
 
@@ -137,6 +137,10 @@ impl DiscoverySpec {
 }
 
 impl IgnoreSpec {
+    fn is_empty(&self) -> bool {
+        *self == IgnoreSpec::default()
+    }
+
     fn read(fields: &mut Fields<'_>) -> IgnoreSpec {
         IgnoreSpec {
             clusters: fields.texts("clusters", MAX_PATTERNS, "patterns, like test-*").unwrap_or_default(),

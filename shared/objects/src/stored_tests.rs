@@ -122,6 +122,8 @@ fn object() -> impl Strategy<Value = Object> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_048))]
+
     #[test]
     fn a_stored_object_reads_back_as_it_was(object in object()) {
         let json = object.to_json();

@@ -185,9 +185,10 @@ impl Outbox {
         let mut lines = data.split(|byte| *byte == b'\n');
         let header: OutboxHeader = serde_json::from_slice(lines.next().unwrap_or_default())?;
         let mut events: Vec<Vec<u8>> = lines.map(<[u8]>::to_vec).collect();
-        let expected = header.events + header.items;
-        if events.len() != expected {
-            return Err(SlotError::Outbox { expected, found: events.len() });
+        let (expected, found) = (header.events.saturating_add(header.items), events.len());
+        let last = header.first.checked_add(header.events as u64);
+        if found != expected || last.is_none() {
+            return Err(SlotError::Outbox { expected, found });
         }
         let items = events.split_off(header.events);
         Ok(Outbox { events, first: header.first, items })
@@ -207,7 +208,10 @@ struct Encoder {
 
 impl Encoder {
     fn new() -> std::io::Result<Self> {
-        Ok(Encoder { zstd: zstd::stream::Encoder::new(Vec::new(), LEVEL)?, taken: 0 })
+        let mut zstd = zstd::stream::Encoder::new(Vec::new(), LEVEL)?;
+        // Without it a damaged body may unpack to another one.
+        zstd.include_checksum(true)?;
+        Ok(Encoder { zstd, taken: 0 })
     }
 
     fn finish(self) -> Result<Vec<u8>, SlotError> {
@@ -279,6 +283,46 @@ mod tests {
         let fits = encode(MAX_DECODED).unwrap();
         assert_eq!(decompress(FORMAT, &fits).unwrap().len(), MAX_DECODED);
         assert!(matches!(encode(MAX_DECODED + 1), Err(SlotError::TooLarge(_))));
+    }
+
+    #[test]
+    fn a_body_that_unpacks_to_more_than_is_read_is_refused() {
+        // A few KiB that stand for more than any function holds.
+        let zeros = std::io::repeat(0).take(MAX_DECODED as u64 + 1);
+        let bomb = zstd::stream::encode_all(zeros, LEVEL).unwrap();
+        assert!(bomb.len() < 64 * 1024);
+        assert!(matches!(decode_state::<Vec<u8>>(FORMAT, &bomb), Err(SlotError::TooLarge(_))));
+        assert!(matches!(Outbox::decode(FORMAT, &bomb), Err(SlotError::TooLarge(_))));
+    }
+
+    #[test]
+    fn an_outbox_that_counts_beyond_every_number_is_damaged() {
+        let decode = |text: &str| {
+            let bytes = zstd::stream::encode_all(text.as_bytes(), LEVEL).unwrap();
+            Outbox::decode(FORMAT, &bytes)
+        };
+        // Added up without a care, the first two are one entry.
+        let most = u64::MAX;
+        for header in [
+            format!(r#"{{"first":1,"events":{most},"items":2}}"#),
+            format!(r#"{{"first":1,"events":2,"items":{most}}}"#),
+            format!(r#"{{"first":{most},"events":1,"items":0}}"#),
+        ] {
+            let outbox = decode(&format!("{header}\n{{}}"));
+            assert!(matches!(outbox, Err(SlotError::Outbox { .. })), "{header}: {outbox:?}");
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_never_makes_another_state() {
+        let state: Vec<String> = (0..50).map(|n| format!("node-{n}")).collect();
+        let bytes = encode_state(&state).unwrap();
+        for bit in 0..8 * bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let read = decode_state::<Vec<String>>(FORMAT, &damaged);
+            assert!(read.is_err() || read.unwrap() == state, "bit {bit}");
+        }
     }
 
     #[test]

@@ -98,6 +98,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_048))]
+
         #[test]
         fn a_normal_form_is_its_own_normal_form(text in "(http://)?[a-zA-Z0-9.:/%_~ü-]{0,40}") {
             if let Ok(normal) = normalise(&text) {

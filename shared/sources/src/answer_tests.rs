@@ -359,6 +359,8 @@ fn a_node_of_several_addresses_is_reported_alike_whatever_the_order() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_048))]
+
     #[test]
     fn no_bytes_make_the_parser_panic(bytes in any::<Vec<u8>>()) {
         let _ = Collector::new(Limits::default()).add_json(&bytes);

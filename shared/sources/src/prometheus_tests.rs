@@ -166,6 +166,8 @@ fn near() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_048))]
+
     #[test]
     fn no_body_makes_the_reader_panic(body in any::<Vec<u8>>()) {
         let _ = source(json!({})).parse(&body);

@@ -126,7 +126,7 @@ fn json_is_read_like_yaml_and_documents_may_just_follow_each_other() {
 fn a_typo_is_shown_with_its_file_its_line_and_the_field_that_was_meant() {
     assert_snapshot!(seen(&FLEET.replace("  interval: 60s\n", "  intervall: 60s\n")), @"fleet.yaml:6: unknown field `spec.intervall`; did you mean `interval`?");
     assert_snapshot!(seen(&FLEET.replace("timeout: 10s", "timeuot: 10s")), @"fleet.yaml:10: unknown field `spec.agents.timeuot`; did you mean `timeout`?");
-    assert_snapshot!(seen(&FLEET.replace("refresh:", "labels: {}\n  refresh:")), @"fleet.yaml:9: unknown field `spec.labels`; expected one of agents, enabled, interval, refresh, removal, source");
+    assert_snapshot!(seen(&FLEET.replace("refresh:", "labels: {}\n  refresh:")), @"fleet.yaml:9: unknown field `spec.labels`; expected one of agents, enabled, ignore, interval, refresh, removal, source");
     assert_snapshot!(seen(&FLEET.replace("http:", "htttp:")), @"fleet.yaml:8: unknown field `spec.source.htttp`; did you mean `http`?");
 }
 
@@ -432,6 +432,8 @@ fn the_examples_of_the_repository_can_be_applied_and_show_the_defaults() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_048))]
+
     #[test]
     fn no_text_makes_the_reader_panic(text in any::<String>()) {
         let _ = parse("x", &text, MINUTE);

@@ -38,7 +38,7 @@ pub fn answered(old: &DiscoveryState, answer: &SourceAnswer, given: &Given<'_>) 
         run.changes.push(Change::DiscoveryRecovered { failed_since: Some(failing.since) });
     }
     if run.state.settings != *given.settings {
-        run.state.generation += 1;
+        run.state.generation = run.state.generation.wrapping_add(1);
         run.state.settings = given.settings.clone();
     }
     run.set_aside(answer);
