@@ -122,6 +122,7 @@ mod tests {
 
     #[test]
     fn a_lease_from_a_wrong_clock_holds_nothing() {
+        assert_eq!(MAX_LEASE.as_secs(), 1800, "longer than the longest lease that a setting may ask for");
         let mut head = head();
         assert!(!head.is_held(NOW));
         head.lease_until = NOW.plus(Duration::from_secs(60));

@@ -316,7 +316,6 @@ impl Machine {
             }
             (At::Commit, Reply::Committed) => {
                 let (events, items) = self.pending;
-                self.sequence += events;
                 self.committed = true;
                 if events > 0 || items {
                     self.delivered = Some(false);
@@ -494,6 +493,35 @@ mod tests {
         assert!(release.clear_owed && release.due_at_once);
         assert_eq!((release.published, release.done), (Some(12), Some(STAMP)));
         assert_eq!(m.next(Reply::Done), Step::Finish(Outcome::Changed));
+    }
+
+    #[test]
+    fn a_commit_that_owes_nothing_is_released_at_once() {
+        let mut m = machine();
+        m.next(Reply::Claimed(head(false)));
+        m.next(Reply::Loaded);
+        m.next(Reply::Worked { events: 0, items: false, more: false });
+        let Step::Commit(commit) = m.next(Reply::Written(body(Slot::B, 7))) else { panic!("no commit") };
+        assert_eq!((commit.owed, commit.sequence), (false, 10));
+        assert!(matches!(m.next(Reply::Committed), Step::Release(_)), "there is nothing to deliver");
+    }
+
+    #[test]
+    fn all_but_a_failed_task_is_acknowledged_and_each_has_its_word() {
+        let all = [
+            (Outcome::Unchanged, "unchanged"),
+            (Outcome::Changed, "changed"),
+            (Outcome::Delivered, "delivered"),
+            (Outcome::Duplicate, "duplicate"),
+            (Outcome::Discarded, "discarded"),
+            (Outcome::TakenOver, "taken_over"),
+            (Outcome::Ended, "ended"),
+            (Outcome::Gone, "gone"),
+            (Outcome::Failed, "failed"),
+        ];
+        for (outcome, word) in all {
+            assert_eq!((outcome.as_str(), outcome.is_acknowledged()), (word, word != "failed"));
+        }
     }
 
     #[test]

@@ -117,6 +117,25 @@ mod tests {
     }
 
     #[test]
+    fn a_records_place_in_the_interval_is_its_hash() {
+        let record = RecordName::cluster("default", "orders");
+        let slot = next_slot(&record, MINUTE, NOW, NOW);
+        assert_eq!(slot.0.rem_euclid(60_000).unsigned_abs(), record.hash() % 60_000);
+    }
+
+    #[test]
+    fn a_record_that_owes_and_is_due_is_sent_in_its_turn() {
+        let mut head = head();
+        (head.owed, head.due) = (true, NOW);
+        let sent = plan(&head, NOW, TIMING).unwrap();
+        assert!(sent.stamp == NOW && sent.next_due > NOW, "its turn is used up: {sent:?}");
+        head.due = NOW.plus(Duration::from_millis(1));
+        assert_eq!(plan(&head, NOW, TIMING).unwrap(), Plan { stamp: NOW, delay: 0, next_due: head.due });
+        (head.enabled, head.due) = (false, NOW);
+        assert_eq!(plan(&head, NOW, TIMING).unwrap().next_due, head.due, "it has no turn");
+    }
+
+    #[test]
     fn slots_are_spread_over_the_interval() {
         let mut seconds = [0_u32; 60];
         for n in 0..6000 {

@@ -261,6 +261,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn sizes_are_those_that_an_item_and_a_function_can_hold() {
+        assert_eq!(MAX_CHUNK, 358_400, "below the 400 KB of an item");
+        assert_eq!(MAX_DECODED, 268_435_456, "a quarter of 1 GiB");
+    }
+
+    #[test]
+    fn an_outbox_is_empty_when_it_has_neither_events_nor_items() {
+        let nothing = Outbox { events: Vec::new(), first: 1, items: Vec::new() };
+        assert!(nothing.is_empty() && nothing.encode().unwrap().is_empty());
+        for filled in [
+            Outbox { events: vec![b"{}".to_vec()], ..nothing.clone() },
+            Outbox { items: vec![b"{}".to_vec()], ..nothing.clone() },
+        ] {
+            assert!(!filled.is_empty());
+            assert_eq!(Outbox::decode(FORMAT, &filled.encode().unwrap()).unwrap(), filled);
+        }
+    }
+
+    #[test]
     fn a_state_reads_back() {
         let state: Vec<String> = (0..1000).map(|n| format!("node-{n}")).collect();
         let bytes = encode_state(&state).unwrap();
