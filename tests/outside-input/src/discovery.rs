@@ -154,6 +154,7 @@ async fn listen(listener: TcpListener, script: Arc<Mutex<Script>>) {
 }
 
 /// Answers the requests of a connection until it ends.
+#[expect(clippy::manual_async_fn, reason = "an async fn does not say that its future is Send")]
 fn answer(mut stream: TcpStream, script: Arc<Mutex<Script>>) -> impl Future<Output = Option<()>> + Send {
     async move {
         let mut got = Vec::new();
