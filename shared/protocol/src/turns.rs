@@ -3,7 +3,7 @@
 //!
 //! Nothing is counted and nothing is written for it. The slots of a record have numbers; what has been silent for k
 //! intervals has its turn in every 2^n-th of them, 2^n being at most k + 1. So what comes back is heard of at the
-//! latest after about as long again as it was away, and never later than its `most`, or the interval where that
+//! latest after about as long again as it was away, and never later than the longest back-off, or the interval where that
 //! is longer.
 //!
 //! - Turns of twice the distance are among those of the distance: growing older never skips one.
