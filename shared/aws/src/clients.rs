@@ -53,7 +53,17 @@ impl Account {
 
     /// The account of whoever sits at a terminal, by the SDK's default chain.
     pub fn of_terminal() -> Self {
-        Account(Arc::new(|_: &str| default_chain().boxed()))
+        Account(Arc::new(|service: &str| {
+            let endpoint = std::env::var(format!("AWS_ENDPOINT_URL_{service}")).ok();
+            async move {
+                let config = default_chain().await;
+                match endpoint.filter(|url| !url.is_empty()) {
+                    Some(url) => config.to_builder().endpoint_url(url).build(),
+                    None => config,
+                }
+            }
+            .boxed()
+        }))
     }
 }
 

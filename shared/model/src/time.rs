@@ -86,12 +86,13 @@ pub mod as_millis {
         serializer.serialize_i64(super::millis(*span))
     }
 
-    /// Reads whole milliseconds.
+    /// Reads whole milliseconds; more than are ever written count as the most that are.
     ///
     /// # Errors
     /// Those of the deserialiser.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        u64::deserialize(deserializer).map(Duration::from_millis)
+        let most = i64::MAX.unsigned_abs();
+        u64::deserialize(deserializer).map(|span| Duration::from_millis(span.min(most)))
     }
 }
 
