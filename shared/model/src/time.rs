@@ -72,6 +72,12 @@ pub fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// The duration of stored milliseconds. More than [`millis`] ever writes count as the most that it does, so that what
+/// is read is written back as it was.
+pub fn from_millis(stored: u64) -> Duration {
+    Duration::from_millis(stored.min(i64::MAX.unsigned_abs()))
+}
+
 /// Serialises a [`Duration`] as whole milliseconds: `#[serde(with = "replicante_model::time::as_millis")]`.
 pub mod as_millis {
     use std::time::Duration;
@@ -86,13 +92,12 @@ pub mod as_millis {
         serializer.serialize_i64(super::millis(*span))
     }
 
-    /// Reads whole milliseconds; more than are ever written count as the most that are.
+    /// Reads whole milliseconds, as [`from_millis`](super::from_millis).
     ///
     /// # Errors
     /// Those of the deserialiser.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        let most = i64::MAX.unsigned_abs();
-        u64::deserialize(deserializer).map(|span| Duration::from_millis(span.min(most)))
+        u64::deserialize(deserializer).map(super::from_millis)
     }
 }
 

@@ -48,7 +48,7 @@ impl ClusterSpec {
 mod maybe_millis {
     use std::time::Duration;
 
-    use replicante_model::time::millis;
+    use replicante_model::time::{from_millis, millis};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     pub fn serialize<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -56,6 +56,6 @@ mod maybe_millis {
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-        Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
+        Ok(Option::<u64>::deserialize(deserializer)?.map(from_millis))
     }
 }

@@ -38,12 +38,12 @@ fn limits() -> impl Strategy<Value = Limits> {
     })
 }
 
-/// Without floats: serde_json reads them back within one unit in the last place alone.
 fn body() -> impl Strategy<Value = serde_json::Map<String, serde_json::Value>> {
     let leaf = prop_oneof![
         Just(json!(null)),
         any::<bool>().prop_map(|value| json!(value)),
         any::<i64>().prop_map(|value| json!(value)),
+        any::<f64>().prop_map(|value| json!(value)),
         ".{0,9}".prop_map(|value| json!(value)),
     ];
     let value = leaf.prop_recursive(3, 16, 4, |below| {
@@ -155,5 +155,16 @@ fn what_this_release_cannot_read_says_so() {
         );
         let error = Object::from_json(&unknown).unwrap_err().to_string();
         assert!(error.contains(problem) && error.contains("newer release"), "{error}");
+    }
+}
+
+#[test]
+fn durations_beyond_what_is_written_read_back_as_they_are_written() {
+    for interval in [i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX] {
+        let text = json!({
+            "kind": "Cluster", "metadata": { "namespace": "default", "name": "orders" }, "spec": { "interval": interval },
+        });
+        let object = Object::from_json(&text.to_string()).unwrap();
+        assert_eq!(Object::from_json(&object.to_json()).unwrap(), object, "{interval}");
     }
 }

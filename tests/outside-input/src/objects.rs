@@ -75,7 +75,8 @@ pub fn check(text: &[u8]) {
         }
         Err(errors) => {
             assert!(!errors.is_empty() && errors.is_sorted_by_key(|error| error.line));
-            let lines = text.lines().count() as u64 + 1;
+            // In YAML a carriage return ends a line, too.
+            let lines = text.matches(['\n', '\r']).count() as u64 + 1;
             for error in &errors {
                 assert!((1..=lines).contains(&error.line), "{error} of {lines} lines");
                 let shown = error.to_string();
@@ -102,23 +103,12 @@ fn accepted(object: &Object) {
     assert!(intervals.iter().all(|interval| *interval >= TICK), "{object:?}");
 }
 
-/// What is stored is what was applied. A fraction is read back within one unit in its last place.
+/// What is stored is what was applied.
 fn reads_back(object: &Object) {
     let json = object.to_json();
     let back = Object::from_json(&json).unwrap();
-    if !has_fraction(&serde_json::from_str(&json).unwrap()) {
-        assert_eq!(back, *object);
-        assert_eq!(back.to_json(), json);
-    }
-}
-
-fn has_fraction(value: &Value) -> bool {
-    match value {
-        Value::Number(number) => number.is_f64(),
-        Value::Array(items) => items.iter().any(has_fraction),
-        Value::Object(fields) => fields.values().any(has_fraction),
-        _ => false,
-    }
+    assert_eq!(back, *object);
+    assert_eq!(back.to_json(), json);
 }
 
 /// Objects with something wrong in them, as JSON, several to a file, or stored.

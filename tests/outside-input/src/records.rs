@@ -333,6 +333,9 @@ pub fn damaged_items(choices: &mut Choices<'_>) {
             let attributes = items.get_mut(&key).unwrap().as_object_mut().unwrap();
             let names: Vec<String> =
                 attributes.keys().filter(|name| !["pk", "sk"].contains(&name.as_str())).cloned().collect();
+            if names.is_empty() {
+                continue;
+            }
             let name = choices.one_of(&names);
             match attribute(choices) {
                 Some(value) => drop(attributes.insert(name.clone(), value)),

@@ -75,7 +75,7 @@ fn deep_nesting_is_refused_without_harm() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(super::CASES))]
+    #![proptest_config(super::cases(super::CASES))]
     #[test]
     fn any_json_of_an_agent_stays_within_its_bounds(value in json()) {
         check(value.to_string().as_bytes());

@@ -13,6 +13,12 @@ const CASES: u32 = 2_048;
 /// Of those that take many requests a case. A fuzzer does more of them.
 const FEWER: u32 = 1_024;
 
+/// `REPLICANTE_TIMES=N` asks for N times the cases.
+fn cases(cases: u32) -> ProptestConfig {
+    let times = std::env::var("REPLICANTE_TIMES").map_or(1, |times| times.parse().unwrap());
+    ProptestConfig::with_cases(cases * times)
+}
+
 /// The choices that say what is wrong. Most damage needs few.
 fn choices() -> impl Strategy<Value = Vec<u8>> {
     vec(any::<u8>(), 8..200)
@@ -29,7 +35,7 @@ fn nearly() -> impl Strategy<Value = Vec<u8>> {
 macro_rules! takes {
     ($($name:ident($cases:expr): $input:ident => $check:expr;)*) => {$(
         proptest! {
-            #![proptest_config(ProptestConfig::with_cases($cases))]
+            #![proptest_config(cases($cases))]
             #[test]
             fn $name(input in $input()) {
                 $check(&input);
