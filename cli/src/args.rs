@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use replicante_model::Timestamp;
 use replicante_model::time::{human, parse_human};
 
 use crate::commands::apply::ApplyArgs;
@@ -14,6 +15,7 @@ use crate::commands::events::EventsArgs;
 use crate::commands::fleet::FleetArgs;
 use crate::commands::forget::{ForgetArgs, UnforgetArgs};
 use crate::commands::get::GetArgs;
+use crate::commands::past::{AtArgs, DiffArgs};
 use crate::commands::task::TaskArgs;
 use crate::commands::up::UpArgs;
 
@@ -45,6 +47,10 @@ pub enum Command {
     Get(GetArgs),
     /// Show what changed, and when
     Events(EventsArgs),
+    /// Show a cluster as it was at a moment of the past
+    At(AtArgs),
+    /// Show what is different in a cluster between two moments
+    Diff(DiffArgs),
     /// Store discoveries, and what overrides them for one cluster
     Apply(ApplyArgs),
     /// Ask for a refresh of a cluster now
@@ -95,6 +101,47 @@ pub fn between(text: &str, least: Duration, most: Duration) -> Result<Duration, 
     }
 }
 
+/// A moment, as people name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// So long ago.
+    Ago(Duration),
+    /// At this time.
+    At(Timestamp),
+}
+
+impl Moment {
+    /// The time that is meant, now.
+    pub fn time(self, now: Timestamp) -> Timestamp {
+        match self {
+            Moment::Ago(span) => now.minus(span),
+            Moment::At(time) => time,
+        }
+    }
+}
+
+/// Reads a moment: `2h` (ago), `now`, or a time with its offset from UTC.
+///
+/// # Errors
+/// Says what was expected.
+pub fn moment(text: &str) -> Result<Moment, String> {
+    if text == "now" {
+        return Ok(Moment::Ago(Duration::ZERO));
+    }
+    if let Ok(span) = parse_human(text) {
+        return Ok(Moment::Ago(span));
+    }
+    // RFC 3339 lets a space stand between date and time, and the parser takes it.
+    Timestamp::parse(text).map(Moment::At).map_err(|_| {
+        if Timestamp::parse(&format!("{text}Z")).is_ok() {
+            format!("this time may be any hour's: add Z for UTC ({text}Z), or an offset (+02:00)")
+        } else {
+            "expected how long ago (2h, 1d12h), `now`, or a time with its offset (2026-11-23T08:30:00Z)"
+                .into()
+        }
+    })
+}
+
 /// Reads a range of counts: `3-7`, or one number.
 ///
 /// # Errors
@@ -127,6 +174,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_time_without_an_offset_is_refused_with_words() {
+        let refused = |text: &str| moment(text).unwrap_err();
+        insta::assert_snapshot!(refused("2026-11-23T08:30:00"), @"this time may be any hour's: add Z for UTC (2026-11-23T08:30:00Z), or an offset (+02:00)");
+        for text in ["2026-11-23", "yesterday", "", "-2h", "08:30"] {
+            assert_eq!(refused(text), refused("soon"), "{text}");
+        }
+        insta::assert_snapshot!(refused("soon"), @"expected how long ago (2h, 1d12h), `now`, or a time with its offset (2026-11-23T08:30:00Z)");
+    }
+
+    #[test]
     fn values_are_read_as_people_write_them() {
         assert_eq!(range("3-7").unwrap(), 3..=7);
         assert_eq!(range("5").unwrap(), 5..=5);
@@ -136,6 +193,11 @@ mod tests {
             assert!(range(text).is_err(), "{text}");
         }
         assert!(positive("0s").is_err() && pace("soon").is_err());
+        assert_eq!(moment("2h"), Ok(Moment::Ago(Duration::from_secs(7200))));
+        assert_eq!(moment("now").unwrap().time(Timestamp(5)), Timestamp(5));
+        let at = Ok(Moment::At(Timestamp(1_795_422_600_000)));
+        assert_eq!(moment("2026-11-23T08:30:00Z"), at);
+        assert_eq!(moment("2026-11-23 09:30+01:00"), at);
     }
 }
 

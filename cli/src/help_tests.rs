@@ -34,6 +34,8 @@ fn the_help_lists_the_commands() {
       up         Run it on this machine, for your own discoveries
       get        Show what is known now: clusters, one cluster, discoveries
       events     Show what changed, and when
+      at         Show a cluster as it was at a moment of the past
+      diff       Show what is different in a cluster between two moments
       apply      Store discoveries, and what overrides them for one cluster
       refresh    Ask for a refresh of a cluster now
       discover   Ask for a run of a discovery now
@@ -319,7 +321,13 @@ fn the_help_of_events_and_apply() {
               default]
 
           --since <TIME>
-              Only those that were observed so long ago, or since
+              Only those that were observed so long ago, or since: 2h, or a time with its
+              offset
+
+              [alias: --from]
+
+          --to <TIME>
+              Only those that were observed by then
 
       -t, --type <TYPE>
               Only those of this type: `agent.down`; may be given again
@@ -349,6 +357,7 @@ fn the_help_of_events_and_apply() {
     Examples:
       replicante events --cluster zk-01 --since 2h         what changed in a cluster, in order
       replicante events --type agent.down --type node.down only what went down
+      replicante events --from 2026-11-23T08:00:00Z --to 1h  what changed between two moments
       replicante events --follow --limit 10                the last ten, then those to come
       replicante events -o json | jq -r .type | sort | uniq -c
 

@@ -72,6 +72,8 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Up(args) => commands::up::run(args).await,
         Command::Get(args) => commands::get::run(args).await,
         Command::Events(args) => commands::events::run(args).await,
+        Command::At(args) => commands::past::at(args).await,
+        Command::Diff(args) => commands::past::difference(args).await,
         Command::Apply(args) => commands::apply::run(args).await,
         Command::Refresh(args) => commands::task::run(args, Kind::Cluster).await,
         Command::Discover(args) => commands::task::run(args, Kind::Discovery).await,

@@ -21,6 +21,31 @@ pub struct Seen {
     pub bytes: Vec<u8>,
 }
 
+/// A record of the stream, read as far as it can be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// Its partition key.
+    pub key: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// The event that they are, or why they are none.
+    pub event: Result<Event, String>,
+}
+
+impl Arrived {
+    /// Reads the bytes.
+    pub fn read(key: String, bytes: Vec<u8>) -> Self {
+        let event = serde_json::from_slice(&bytes).map_err(|error| error.to_string());
+        Arrived { key, bytes, event }
+    }
+
+    /// When the event was observed; the beginning of time for what is none, so that it comes first.
+    pub fn time(&self) -> Timestamp {
+        let event = self.event.as_ref().ok();
+        event.and_then(|event| Timestamp::parse(&event.time).ok()).unwrap_or_default()
+    }
+}
+
 /// Something about the history that a reader should know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Oddity {
@@ -95,12 +120,13 @@ impl Order {
     }
 
     /// Takes an event as the stream gives it; returns those whose turn it is.
-    pub fn take(&mut self, key: &str, bytes: Vec<u8>, now: Timestamp) -> Vec<Seen> {
-        let unreadable = |problem: String| Oddity::Unreadable { key: key.to_owned(), problem };
-        let event: Event = match serde_json::from_slice(&bytes) {
+    pub fn take(&mut self, arrived: Arrived, now: Timestamp) -> Vec<Seen> {
+        let Arrived { key, bytes, event } = arrived;
+        let unreadable = |problem: String| Oddity::Unreadable { key, problem };
+        let event = match event {
             Ok(event) => event,
-            Err(error) => {
-                self.oddities.push(unreadable(error.to_string()));
+            Err(problem) => {
+                self.oddities.push(unreadable(problem));
                 return Vec::new();
             }
         };
@@ -274,8 +300,10 @@ mod tests {
 
     fn take(order: &mut Order, events: impl IntoIterator<Item = Vec<u8>>) -> Vec<u64> {
         let now = Timestamp(1_767_319_446_000);
-        let due: Vec<Seen> =
-            events.into_iter().flat_map(|bytes| order.take("cluster/default/zk-01", bytes, now)).collect();
+        let due: Vec<Seen> = events
+            .into_iter()
+            .flat_map(|bytes| order.take(Arrived::read("cluster/default/zk-01".into(), bytes), now))
+            .collect();
         numbers(&due)
     }
 
@@ -336,7 +364,7 @@ mod tests {
     #[test]
     fn what_is_no_event_is_named_by_its_key() {
         let mut order = Order::default();
-        assert!(order.take("k", b"{}".to_vec(), Timestamp(1)).is_empty());
+        assert!(order.take(Arrived::read("k".into(), b"{}".to_vec()), Timestamp(1)).is_empty());
         assert!(order.oddities()[0].to_string().starts_with("k: a record of the stream is no event"));
     }
 
@@ -363,7 +391,7 @@ mod tests {
             let mut order = if joins { Order::joining() } else { Order::default() };
             let now = Timestamp(1_767_319_446_000);
             let mut due: Vec<Seen> =
-                events.iter().flat_map(|event| order.take("k", event.clone(), now)).collect();
+                events.iter().flat_map(|event| order.take(Arrived::read("k".into(), event.clone()), now)).collect();
             due.extend(order.settle());
             let mut given: Vec<Position> = due.iter().filter_map(|seen| position(&seen.event)).collect();
             prop_assert_eq!(given.len(), due.len());

@@ -39,11 +39,11 @@ impl History {
     /// When it can't be read.
     pub async fn read(stream: &Stream) -> Result<Self, Failure> {
         let mut history = History::default();
-        for mut shard in stream.shards(Start::Oldest).await? {
+        for mut shard in stream.shards(Start::Oldest, None).await? {
             loop {
-                let (records, at_end) = shard.next_page().await?;
-                history.records.extend(records.into_iter().map(|record| (record.key, record.data)));
-                if at_end {
+                let page = shard.next_page().await?;
+                history.records.extend(page.records.into_iter().map(|record| (record.key, record.data)));
+                if page.at_end {
                     break;
                 }
             }

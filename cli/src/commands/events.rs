@@ -8,7 +8,7 @@ use replicante_aws::Start;
 use replicante_model::change::{TYPE_PREFIX, TYPES};
 use replicante_model::{Kind, RecordName, Timestamp};
 
-use crate::args::positive;
+use crate::args::{Moment, moment};
 use crate::error::CliError;
 use crate::history::History;
 use crate::order::Seen;
@@ -21,13 +21,14 @@ use crate::view::text::clean;
 
 /// How much earlier than asked for reading starts: an event arrives after it was observed, on clocks that
 /// need not agree.
-const EARLIER: Duration = Duration::from_secs(300);
+pub const EARLIER: Duration = Duration::from_secs(300);
 
 /// Values of `events`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     replicante events --cluster zk-01 --since 2h         what changed in a cluster, in order\n  \
     replicante events --type agent.down --type node.down only what went down\n  \
+    replicante events --from 2026-11-23T08:00:00Z --to 1h  what changed between two moments\n  \
     replicante events --follow --limit 10                the last ten, then those to come\n  \
     replicante events -o json | jq -r .type | sort | uniq -c\n\n\
     Copies are dropped, and the order of each cluster is kept. Gaps are told on the standard error output.")]
@@ -41,9 +42,12 @@ pub struct EventsArgs {
     /// Only those of this namespace [default: all; of the named cluster or discovery: default]
     #[arg(short, long, value_name = "NAME")]
     pub namespace: Option<String>,
-    /// Only those that were observed so long ago, or since
-    #[arg(long, value_parser = positive, value_name = "TIME")]
-    pub since: Option<Duration>,
+    /// Only those that were observed so long ago, or since: 2h, or a time with its offset
+    #[arg(long, visible_alias = "from", value_parser = moment, value_name = "TIME")]
+    pub since: Option<Moment>,
+    /// Only those that were observed by then
+    #[arg(long, value_parser = moment, value_name = "TIME", conflicts_with = "follow")]
+    pub to: Option<Moment>,
     /// Only those of this type: `agent.down`; may be given again
     #[arg(short = 't', long = "type", value_name = "TYPE", value_parser = event_type)]
     pub types: Vec<String>,
@@ -94,6 +98,7 @@ struct Filter {
     id: Option<String>,
     types: BTreeSet<String>,
     since: Option<Timestamp>,
+    to: Option<Timestamp>,
 }
 
 impl Filter {
@@ -109,21 +114,28 @@ impl Filter {
             namespace: args.namespace.clone().or(named),
             id,
             types: args.types.iter().cloned().collect(),
-            since: args.since.map(|span| now.minus(span)),
+            since: args.since.map(|moment| moment.time(now)),
+            to: args.to.map(|moment| moment.time(now)),
         }
+    }
+
+    /// The one record that is asked for.
+    fn record(&self) -> Option<RecordName> {
+        let (kind, namespace, id) = (self.kind?, self.namespace.as_ref()?, self.id.as_ref()?);
+        Some(RecordName::new(kind, namespace, id))
     }
 
     fn takes(&self, seen: &Seen) -> bool {
         let RecordName { kind, namespace, id } = &seen.record;
+        let time = Timestamp::parse(&seen.event.time);
         let name = seen.event.change.name();
         let group = name.split('.').next().unwrap_or(name);
         self.kind.is_none_or(|wanted| wanted == *kind)
             && self.namespace.as_ref().is_none_or(|wanted| wanted == namespace)
             && self.id.as_ref().is_none_or(|wanted| wanted == id)
             && (self.types.is_empty() || self.types.contains(name) || self.types.contains(group))
-            && self
-                .since
-                .is_none_or(|since| Timestamp::parse(&seen.event.time).is_ok_and(|time| time >= since))
+            && self.since.is_none_or(|since| time.as_ref().is_ok_and(|time| *time >= since))
+            && self.to.is_none_or(|to| time.is_ok_and(|time| time <= to))
     }
 }
 
@@ -139,7 +151,8 @@ pub async fn run(args: EventsArgs) -> Result<(), CliError> {
         Some(since) if !place.local => Start::Time(since.minus(EARLIER)),
         _ => Start::Oldest,
     };
-    let mut history = History::open(&place.stream(), start).await?.joining();
+    let record = filter.record();
+    let mut history = History::open_for(&place.stream(), start, record.as_ref()).await?.joining();
     if args.follow {
         let mut interrupts = Interrupts::watch()?;
         return tokio::select! {

@@ -8,5 +8,6 @@ pub mod events;
 pub mod fleet;
 pub mod forget;
 pub mod get;
+pub mod past;
 pub mod task;
 pub mod up;

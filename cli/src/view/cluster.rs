@@ -7,7 +7,7 @@ use replicante_model::actions::{ActionView, NodeActions};
 use replicante_model::observation::Role;
 use replicante_model::time::human;
 use replicante_model::view::{
-    ClusterState, ClusterView, Health, NodeReadings, NodeStatus, NodeView, ShardReading,
+    ClusterState, ClusterView, Health, NodeStatus, NodeView, ShardReading,
 };
 use replicante_protocol::head::Head;
 
@@ -67,14 +67,16 @@ pub fn cluster(
             .push("  nothing is known of it yet: it was discovered, and its first refresh is to come".into());
         return lines;
     };
-    for conflict in &view.conflicts {
-        let text = clean(&contradiction(conflict)).into_owned();
-        lines.push(format!("  {}  {}", pad("conflict", 9), Tone::Bad.paint(&text)));
-    }
+    lines.extend(conflicts(view));
     lines.push(String::new());
     // Readings are stored now and then alone: a refresh that found all as before has seen the nodes all the same.
     let refreshed = row.refreshed.filter(|_| row.summary.outcome == "ok" && view.missing_since.is_none());
-    lines.extend(nodes(view, state, refreshed, now, most));
+    let seen = |id: &str, node: &NodeView| {
+        let up = node.status == NodeStatus::Up && node.missing_since.is_none();
+        let stored = state.readings.get(id).and_then(|readings| readings.last_seen);
+        ago(stored.max(refreshed.filter(|_| up)), now)
+    };
+    lines.extend(nodes(view, Some(&seen), most));
     if !view.nodes.values().all(|node| node.shards.is_empty()) {
         lines.push(String::new());
         lines.extend(shards(view, state, most));
@@ -87,6 +89,26 @@ pub fn cluster(
     }
     lines.extend(actions(state, most));
     lines
+}
+
+/// The nodes and shards of a view of the past: nothing is known of readings then.
+pub fn then(view: &ClusterView, most: Option<usize>) -> Vec<String> {
+    let mut lines: Vec<String> = conflicts(view).collect();
+    let state = ClusterState::default();
+    lines.push(String::new());
+    lines.extend(nodes(view, None, most));
+    if !view.nodes.values().all(|node| node.shards.is_empty()) {
+        lines.push(String::new());
+        lines.extend(shards(view, &state, most));
+    }
+    lines
+}
+
+fn conflicts(view: &ClusterView) -> impl Iterator<Item = String> {
+    view.conflicts.iter().map(|conflict| {
+        let text = clean(&contradiction(conflict)).into_owned();
+        format!("  {}  {}", pad("conflict", 9), Tone::Bad.paint(&text))
+    })
 }
 
 /// The actions of all nodes: the unfinished ones first.
@@ -120,34 +142,30 @@ fn actions(state: &ClusterState, most: Option<usize>) -> Vec<String> {
     lines
 }
 
-fn nodes(
-    view: &ClusterView,
-    state: &ClusterState,
-    refreshed: Option<Timestamp>,
-    now: Timestamp,
-    most: Option<usize>,
-) -> Vec<String> {
-    let none = NodeReadings::default();
+/// When a node was seen last, in words.
+type Seen<'s> = &'s dyn Fn(&str, &NodeView) -> String;
+
+fn nodes(view: &ClusterView, seen: Option<Seen<'_>>, most: Option<usize>) -> Vec<String> {
     let row = |(id, node): (&String, &NodeView)| {
-        let readings = state.readings.get(id).unwrap_or(&none);
-        let up = node.status == NodeStatus::Up && node.missing_since.is_none();
-        let seen = readings.last_seen.max(refreshed.filter(|_| up));
         let detail = |of: fn(&replicante_model::observation::NodeDetails) -> &str| {
             node.details.as_ref().map_or("-", of).to_owned()
         };
-        vec![
+        let mut cells = vec![
             Cell::text(named(id, node)),
             status(node),
             Cell::text(detail(|details| &details.kind)),
             Cell::text(detail(|details| &details.version)),
             Cell::text(node.agent.as_ref().map_or_else(|| "-".into(), agent)),
-            Cell::text(ago(seen, now)),
-            Cell::text(&node.address),
-        ]
+        ];
+        cells.extend(seen.map(|seen| Cell::text(seen(id, node))));
+        cells.push(Cell::text(&node.address));
+        cells
     };
     let rows: Vec<Vec<Cell>> = view.nodes.iter().map(row).collect();
-    let mut lines =
-        table(&["NODE", "STATUS", "KIND", "VERSION", "AGENT", "LAST SEEN", "ADDRESS"], &rows, most);
+    let mut heading = vec!["NODE", "STATUS", "KIND", "VERSION", "AGENT"];
+    heading.extend(seen.map(|_| "LAST SEEN"));
+    heading.push("ADDRESS");
+    let mut lines = table(&heading, &rows, most);
     for (id, node) in &view.nodes {
         let condition = node.details.as_ref().and_then(|details| details.condition.as_deref());
         if let Some(reason) = node.status.reason().or(condition) {

@@ -14,7 +14,7 @@ use replicante_model::view::{
 use replicante_model::{RecordName, Timestamp};
 use replicante_protocol::head::Head;
 
-use crate::order::{Order, Seen};
+use crate::order::{Arrived, Order, Seen};
 
 /// The time of all golden texts.
 pub const NOW: Timestamp = Timestamp(1_767_319_445_000);
@@ -101,5 +101,5 @@ pub fn events(record: &RecordName, changes: &[Change]) -> Vec<Seen> {
     };
     let mut order = Order::default();
     let sealed = sealer.seal(changes, 1000, 1 << 20).unwrap();
-    sealed.into_iter().flat_map(|event| order.take(&record.key(), event.bytes, NOW)).collect()
+    sealed.into_iter().flat_map(|event| order.take(Arrived::read(record.key(), event.bytes), NOW)).collect()
 }

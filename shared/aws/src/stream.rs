@@ -1,12 +1,11 @@
-//! The stream: publishing in order, and reading.
+//! The stream: publishing in order.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::primitives::{Blob, DateTime};
-use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry, ShardIteratorType};
-use replicante_model::Timestamp;
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::clients::Clients;
@@ -24,29 +23,9 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 /// The Kinesis stream. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Stream {
-    client: Client,
-    name: Arc<str>,
+    pub(crate) client: Client,
+    pub(crate) name: Arc<str>,
     meter: Arc<Meter>,
-}
-
-/// A record as it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// Its partition key.
-    pub key: String,
-    /// Its data.
-    pub data: Vec<u8>,
-}
-
-/// Where to start reading a shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// At the oldest record.
-    Oldest,
-    /// At what arrives from now on.
-    Latest,
-    /// At what arrived at this time or later.
-    Time(Timestamp),
 }
 
 impl Stream {
@@ -144,119 +123,6 @@ impl Stream {
             action: format!("publishing to stream {}", self.name),
             reason: "no answer before the deadline".into(),
         }
-    }
-
-    /// Readers of all shards, parents before their children.
-    ///
-    /// # Errors
-    /// When the shards can't be listed.
-    pub async fn shards(&self, start: Start) -> Result<Vec<ShardReader>, AwsError> {
-        let mut readers = Vec::new();
-        let mut token: Option<String> = None;
-        loop {
-            let request = self.client.list_shards();
-            // A continuation names the stream by its token.
-            let request = match token.take() {
-                None => request.stream_name(&*self.name),
-                Some(token) => request.next_token(token),
-            };
-            let page = request.send().await.map_err(|error| {
-                AwsError::call(format!("listing the shards of stream {}", self.name), &error)
-            })?;
-            for shard in page.shards() {
-                readers.push(ShardReader {
-                    stream: self.clone(),
-                    shard: shard.shard_id().to_owned(),
-                    start,
-                    last: None,
-                    iterator: None,
-                    ended: false,
-                });
-            }
-            token = page.next_token;
-            if token.is_none() {
-                return Ok(readers);
-            }
-        }
-    }
-}
-
-/// Reads one shard, page by page.
-#[derive(Clone, Debug)]
-pub struct ShardReader {
-    stream: Stream,
-    shard: String,
-    start: Start,
-    /// The sequence number of the last record that was read.
-    last: Option<String>,
-    iterator: Option<String>,
-    ended: bool,
-}
-
-impl ShardReader {
-    /// The next page: empty when there is nothing new. Also says whether the end of what is stored is reached.
-    ///
-    /// An iterator that has expired is renewed behind the last record that was read.
-    ///
-    /// # Errors
-    /// When the shard can't be read.
-    pub async fn next_page(&mut self) -> Result<(Vec<Record>, bool), AwsError> {
-        if self.ended {
-            return Ok((Vec::new(), true));
-        }
-        let iterator = match self.iterator.take() {
-            Some(iterator) => iterator,
-            None => self.new_iterator().await?,
-        };
-        let page = match self.stream.client.get_records().shard_iterator(iterator).limit(10_000).send().await
-        {
-            Ok(page) => page,
-            Err(error)
-                if error.as_service_error().is_some_and(|error| error.is_expired_iterator_exception()) =>
-            {
-                return Ok((Vec::new(), false));
-            }
-            Err(error) => return Err(AwsError::call(self.action("reading"), &error)),
-        };
-        self.iterator.clone_from(&page.next_shard_iterator);
-        self.ended = self.iterator.is_none();
-        let records: Vec<Record> = page
-            .records()
-            .iter()
-            .map(|record| Record {
-                key: record.partition_key().unwrap_or_default().to_owned(),
-                data: record.data().as_ref().to_vec(),
-            })
-            .collect();
-        if let Some(record) = page.records().last() {
-            self.last = Some(record.sequence_number().to_owned());
-        }
-        // Some implementations say 0 with a backlog: only an empty page says that there is no more.
-        let at_end = self.ended || (records.is_empty() && page.millis_behind_latest().unwrap_or(0) == 0);
-        Ok((records, at_end))
-    }
-
-    async fn new_iterator(&self) -> Result<String, AwsError> {
-        let request =
-            self.stream.client.get_shard_iterator().stream_name(&*self.stream.name).shard_id(&self.shard);
-        let request = match (&self.last, self.start) {
-            (Some(last), _) => request
-                .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
-                .starting_sequence_number(last),
-            (None, Start::Oldest) => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
-            (None, Start::Latest) => request.shard_iterator_type(ShardIteratorType::Latest),
-            (None, Start::Time(time)) => request
-                .shard_iterator_type(ShardIteratorType::AtTimestamp)
-                .timestamp(DateTime::from_millis(time.0)),
-        };
-        let answer = request.send().await.map_err(|error| AwsError::call(self.action("opening"), &error))?;
-        answer
-            .shard_iterator
-            .ok_or_else(|| AwsError::stored(self.action("opening"), "the answer has no iterator"))
-    }
-
-    fn action(&self, verb: &str) -> String {
-        format!("{verb} {} of stream {}", self.shard, self.stream.name)
     }
 }
 

@@ -57,6 +57,11 @@ impl Fold {
         Fold { view, pending: None }
     }
 
+    /// Whether no part of a snapshot is still to come.
+    pub fn is_whole(&self) -> bool {
+        self.pending.is_none()
+    }
+
     /// Applies one change. Changes of discovery records are passed over.
     ///
     /// # Errors

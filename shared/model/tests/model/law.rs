@@ -9,17 +9,19 @@ use replicante_model::Timestamp;
 use replicante_model::actions::{ActionsReport, NodeActions};
 use replicante_model::change::Change;
 use replicante_model::diff::diff;
+use replicante_model::event::Event;
 use replicante_model::fold::fold;
 use replicante_model::observation::{
     AgentInfo, AgentVersion, Failure, NodeDetails, NodeReport, Observation, Role, ShardReport,
 };
 use replicante_model::observe::observe;
+use replicante_model::past::{Past, Then};
 use replicante_model::record::{AgentApi, AgentSettings, ClusterIdCheck, DiscoveredCluster, Removal};
 use replicante_model::refresh::Rules;
 use replicante_model::view::ClusterState;
 
 use crate::given::{CLUSTER, Heard, NOW, action, item, offset};
-use crate::history::History;
+use crate::history::{EPOCH, History};
 
 /// Ids as sources give them: short, with a port, an URL, and text that must be encoded.
 const NODES: [&str; 5] =
@@ -190,6 +192,58 @@ proptest! {
             run(&mut history, step);
         }
         history.check_snapshots();
+    }
+
+    #[test]
+    fn the_view_of_any_moment_is_what_was_stored_then_wherever_reading_starts(
+        steps in prop::collection::vec(step(), 1..16),
+        rules in rules(),
+        moment in any::<prop::sample::Index>(),
+        start in any::<prop::sample::Index>(),
+        again in prop::option::of((any::<prop::sample::Index>(), any::<prop::sample::Index>())),
+        beside in -1..=1i64,
+    ) {
+        let mut history = History::of(item(&[]));
+        history.rules = rules;
+        let mut views = Vec::new();
+        for step in &steps {
+            run(&mut history, step);
+            if let Some(event) = history.events.last() {
+                views.push((Timestamp::parse(&event.time).unwrap(), history.state.view.clone()));
+            }
+        }
+        prop_assume!(!views.is_empty());
+        let moment = Timestamp(moment.get(&views).0.0 + beside);
+        // From some event on; one batch of them is published once more.
+        let start = start.index(history.events.len());
+        let mut events = history.events[start..].to_vec();
+        if let Some((from, to)) = again {
+            let (from, to) = (from.index(events.len()), to.index(events.len()));
+            let copies = events[from.min(to)..=from.max(to)].to_vec();
+            let place = from.max(to) + 1;
+            events.splice(place..place, copies);
+        }
+        let mut past = Past::new(moment);
+        for event in &events {
+            past.take(event).unwrap();
+        }
+        let stored = views.iter().rev().find(|(time, _)| *time <= moment).and_then(|(_, view)| view.clone());
+        match past.then() {
+            Then::Known(known) => {
+                prop_assert_eq!(Some(&known.view), stored.as_ref());
+                prop_assert_eq!(known.missing, None);
+                prop_assert!(known.changed <= moment);
+            }
+            Then::Removed { at } => prop_assert!(stored.is_none() && at <= moment),
+            Then::Unknown => {
+                let is_start = |event: &&Event| {
+                    event.position() == Some((EPOCH, 1)) || event.change.name() == "cluster.snapshot"
+                };
+                let known = events.iter().filter(|event| Timestamp::parse(&event.time).unwrap() <= moment);
+                prop_assert!(known.clone().find(is_start).is_none(), "there was an event to start from");
+                prop_assert!(start > 0 || stored.is_none());
+            }
+        }
     }
 
     #[test]

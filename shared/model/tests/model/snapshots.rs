@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use replicante_model::change::Change;
 use replicante_model::diff::MAX_SPLIT;
+use replicante_model::event::Event;
 use replicante_model::fold::Fold;
 use replicante_model::observation::Role;
+use replicante_model::past::{Past, Then};
 use replicante_model::snapshot::{COMMITS, MAX_AGE};
 
 use crate::given::{Heard, agent_down, foreign, heard, item, node_down, up, up_with};
@@ -102,6 +104,16 @@ fn the_parts_of_a_snapshot_fit_256_kib_each_and_replace_the_readers_state_when_a
     }
     assert_eq!(reader.view, history.state.view);
     assert_eq!(history.check_snapshots(), 1);
+
+    // Of a moment of the past it tells nothing before its last part, either.
+    let events = &history.events[history.events.len() - parts.len()..];
+    let then = |events: &[Event]| {
+        let mut past = Past::new(history.now);
+        events.iter().for_each(|event| past.take(event).unwrap());
+        past.then()
+    };
+    assert_eq!(then(&events[..events.len() - 1]), Then::Unknown);
+    assert!(matches!(then(events), Then::Known(known) if known.view == *history.view()));
 }
 
 #[test]
