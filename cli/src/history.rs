@@ -17,7 +17,7 @@ use crate::order::{Arrived, Order, Seen};
 /// together.
 const PAUSE: Duration = Duration::from_millis(1000);
 /// Between two looks for shards: one that was closed need not say so.
-const LOOK_FOR_SHARDS: Duration = Duration::from_secs(10);
+const LOOK_FOR_SHARDS: Duration = Duration::from_secs(5);
 /// Records that are held of all shards together, about: a page of each, and one ahead.
 const HELD: usize = 40_000;
 

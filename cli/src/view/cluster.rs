@@ -6,9 +6,7 @@ use replicante_model::Timestamp;
 use replicante_model::actions::{ActionView, NodeActions};
 use replicante_model::observation::Role;
 use replicante_model::time::human;
-use replicante_model::view::{
-    ClusterState, ClusterView, Health, NodeStatus, NodeView, ShardReading,
-};
+use replicante_model::view::{ClusterState, ClusterView, Health, NodeStatus, NodeView, ShardReading};
 use replicante_protocol::head::Head;
 
 use crate::view::change::{agent, contradiction, of_action, primary, role};

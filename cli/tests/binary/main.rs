@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 #![cfg(unix)]
 
+mod history;
 mod promises;
 mod removal;
 mod s3;
