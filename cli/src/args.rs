@@ -11,11 +11,13 @@ use crate::commands::apply::ApplyArgs;
 use crate::commands::bench::BenchArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::discovery::DiscoveryArgs;
+use crate::commands::dlq::DlqArgs;
 use crate::commands::events::EventsArgs;
 use crate::commands::fleet::FleetArgs;
 use crate::commands::forget::{ForgetArgs, UnforgetArgs};
 use crate::commands::get::GetArgs;
 use crate::commands::past::{AtArgs, DiffArgs};
+use crate::commands::status::StatusArgs;
 use crate::commands::task::TaskArgs;
 use crate::commands::up::UpArgs;
 
@@ -51,6 +53,10 @@ pub enum Command {
     At(AtArgs),
     /// Show what is different in a cluster between two moments
     Diff(DiffArgs),
+    /// Say whether Replicante itself is well, and what to do where it is not
+    Status(StatusArgs),
+    /// Look at the tasks that failed too often, and try them again
+    Dlq(DlqArgs),
     /// Store discoveries, and what overrides them for one cluster
     Apply(ApplyArgs),
     /// Ask for a refresh of a cluster now

@@ -36,6 +36,8 @@ fn the_help_lists_the_commands() {
       events     Show what changed, and when
       at         Show a cluster as it was at a moment of the past
       diff       Show what is different in a cluster between two moments
+      status     Say whether Replicante itself is well, and what to do where it is not
+      dlq        Look at the tasks that failed too often, and try them again
       apply      Store discoveries, and what overrides them for one cluster
       refresh    Ask for a refresh of a cluster now
       discover   Ask for a run of a discovery now
@@ -495,6 +497,174 @@ fn the_help_of_refresh_and_bench() {
               - json:  For programs
 
               [default: table]
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
+}
+
+#[test]
+fn the_help_of_at_diff_status_and_dlq() {
+    insta::assert_snapshot!(help(&["at"]), @"
+    Show a cluster as it was at a moment of the past
+
+    Usage: replicante at [OPTIONS] --time <TIME> <CLUSTER>
+
+    Arguments:
+      <CLUSTER>
+              The cluster's name
+
+    Options:
+      -n, --namespace <NAME>
+              Its namespace
+
+              [default: default]
+
+      -t, --time <TIME>
+              When: how long ago (2h), or a time with its offset (2026-11-23T08:30:00Z)
+
+      -o, --output <OUTPUT>
+              How to show it
+
+              Possible values:
+              - text: For people
+              - json: For programs: everything that is stored
+
+              [default: text]
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Examples:
+      replicante at zk-01 --time 2h
+      replicante at zk-01 --time 2026-11-23T08:30:00Z -o json
+
+    The view is folded from the events of the stream, as far back as it is kept.
+    How far replicas were behind is not in the events, and not shown.
+    ");
+    insta::assert_snapshot!(help(&["diff"]), @"
+    Show what is different in a cluster between two moments
+
+    Usage: replicante diff [OPTIONS] --from <TIME> <CLUSTER>
+
+    Arguments:
+      <CLUSTER>
+              The cluster's name
+
+    Options:
+      -n, --namespace <NAME>
+              Its namespace
+
+              [default: default]
+
+          --from <TIME>
+              The earlier moment: how long ago (2h), or a time with its offset
+              (2026-11-23T08:30:00Z)
+
+          --to <TIME>
+              The later moment
+
+              [default: now]
+
+      -o, --output <OUTPUT>
+              How to show it
+
+              Possible values:
+              - text: For people
+              - json: For programs: the changes as events tell them
+
+              [default: text]
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Examples:
+      replicante diff zk-01 --from 1d             what is different from yesterday
+      replicante diff zk-01 --from 2h --to 1h
+
+    What changed and changed back in between is not shown: `events` shows it.
+    ");
+    insta::assert_snapshot!(help(&["status"]), @"
+    Say whether Replicante itself is well, and what to do where it is not
+
+    Usage: replicante status [OPTIONS]
+
+    Options:
+      -o, --output <OUTPUT>
+              How to show it
+
+              Possible values:
+              - text: For people
+              - json: For programs
+
+              [default: text]
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Examples:
+      replicante status                        what is not well, worst first, and what to do
+      replicante status -o json | jq .findings
+
+    It is about Replicante itself: a cluster that is down, and seen to be, is no finding.
+    Exit codes: 0 all is well, 3 there are warnings, 4 something is critical, 1 it could not
+    be found out.
+    ");
+    insta::assert_snapshot!(help(&["dlq"]), @"
+    Look at the tasks that failed too often, and try them again
+
+    Usage: replicante dlq <COMMAND>
+
+    Commands:
+      list     Lists them
+      redrive  Puts them back into their queue
+      purge    Deletes them all
+      help     Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help
+              Print help
+
+    Examples:
+      replicante dlq list                    what failed too often
+      replicante dlq redrive                 tries it all again
+      replicante dlq redrive --id 5fd1b2     ... one of them
+      replicante dlq purge --queue refresh   forgets it: the schedule goes on all the same
+
+    A task names a record, nothing more: whatever is tried again works on the record as it is
+    then.
+    ");
+    insta::assert_snapshot!(help(&["dlq", "redrive"]), @"
+    Puts them back into their queue
+
+    Usage: replicante dlq redrive [OPTIONS]
+
+    Options:
+          --id <ID>
+              Only the one of this id, or of ids that begin so; may be given again
+
+          --queue <NAME>
+              Only those of this queue [default: both]
+
+              Possible values:
+              - refresh:   Refreshes of clusters
+              - discovery: Runs of discoveries
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
 
       -h, --help
               Print help (see a summary with '-h')

@@ -6,6 +6,7 @@
 //! order.rs     events in order, each once   history.rs  the stream's shards as one sequence
 //! tally.rs     what task reports add up to  view/       pure: from what is known to the lines people see
 //! check.rs     the promise, checked         records.rs  all records of a kind
+//! health.rs    pure: what is not well
 //! demo/        the demo's screen and end    bench/      measurements
 //! out.rs       writing, closed pipes        logs.rs, signals.rs, error.rs
 //! ```
@@ -20,6 +21,7 @@ pub mod commands;
 pub mod demo;
 pub mod error;
 pub mod files;
+pub mod health;
 pub mod history;
 pub mod logs;
 pub mod order;
@@ -74,6 +76,8 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Events(args) => commands::events::run(args).await,
         Command::At(args) => commands::past::at(args).await,
         Command::Diff(args) => commands::past::difference(args).await,
+        Command::Status(args) => commands::status::run(args).await,
+        Command::Dlq(args) => commands::dlq::run(args).await,
         Command::Apply(args) => commands::apply::run(args).await,
         Command::Refresh(args) => commands::task::run(args, Kind::Cluster).await,
         Command::Discover(args) => commands::task::run(args, Kind::Discovery).await,

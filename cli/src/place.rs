@@ -133,10 +133,22 @@ impl Place {
     /// # Errors
     /// When the variable holds no duration.
     pub fn tick(&self) -> Result<Duration, CliError> {
-        match self.variables.get("REPLICANTE_TICK").filter(|tick| !tick.is_empty()) {
-            None => Ok(Duration::from_secs(60)),
-            Some(tick) => parse_human(tick)
-                .map_err(|problem| CliError::Failed(format!("REPLICANTE_TICK is `{tick}`: {problem}"))),
+        self.span("REPLICANTE_TICK", Duration::from_secs(60))
+    }
+
+    /// How long a claim holds a record there.
+    ///
+    /// # Errors
+    /// When the variable holds no duration.
+    pub fn lease(&self) -> Result<Duration, CliError> {
+        self.span("REPLICANTE_LEASE", Duration::from_secs(150))
+    }
+
+    fn span(&self, name: &str, default: Duration) -> Result<Duration, CliError> {
+        match self.variables.get(name).filter(|span| !span.is_empty()) {
+            None => Ok(default),
+            Some(span) => parse_human(span)
+                .map_err(|problem| CliError::Failed(format!("{name} is `{span}`: {problem}"))),
         }
     }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! refresh.rs   the measurements of `bench refresh`
 //! hanging.rs   the measurements of `bench hanging`
+//! history.rs   the measurements of `bench history`
 //! rig.rs       services, fleet and worker in this process; drives batches of tasks as Lambda would
 //! size.rs      the measurements of `bench size`
 //! schedule.rs  the measurements of `bench schedule`
@@ -13,6 +14,7 @@
 pub mod apart;
 pub mod figures;
 pub mod hanging;
+pub mod history;
 pub mod refresh;
 pub mod rig;
 pub mod schedule;

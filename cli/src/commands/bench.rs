@@ -8,7 +8,7 @@ use replicante_model::time::human;
 use crate::args::{duration, positive};
 use crate::bench::apart::{self, Apart};
 use crate::bench::figures::{Figures, Machine};
-use crate::bench::{hanging, refresh, schedule, size};
+use crate::bench::{hanging, history, refresh, schedule, size};
 use crate::error::CliError;
 use crate::out;
 
@@ -16,7 +16,7 @@ use crate::out;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cargo run --release -- bench refresh\n  \
     cargo run --release -- bench size\n  cargo run --release -- bench schedule\n  \
-    cargo run --release -- bench hanging\n\n\
+    cargo run --release -- bench hanging\n  cargo run --release -- bench history\n\n\
     Exits with 1 when a figure is not what it should be. Measure with a release build.")]
 pub struct BenchArgs {
     /// What to measure
@@ -35,6 +35,8 @@ pub enum What {
     Schedule(ScheduleArgs),
     /// Agents that hang: how late they make the clusters that are well
     Hanging(HangingArgs),
+    /// The history: how fast the stream is read, and whether following it keeps up
+    History(HistoryArgs),
     /// A function in a process of its own, for the others
     #[command(hide = true)]
     Apart {
@@ -92,6 +94,23 @@ pub struct HangingArgs {
     /// One agent of each cluster hangs, not all of each fifth: no cluster is well then, and all are measured
     #[arg(long)]
     pub spread: bool,
+    /// How to show the figures
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: Output,
+}
+
+/// Values of `bench history`.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// Events that are read
+    #[arg(long, default_value_t = 1_000_000, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1_000..=2_000_000))]
+    pub records: u32,
+    /// Events a second that are followed
+    #[arg(long, default_value_t = 5_000, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(100..=50_000))]
+    pub rate: u32,
+    /// How long they are followed
+    #[arg(long = "for", default_value = "20s", value_parser = positive, value_name = "TIME")]
+    pub span: Duration,
     /// How to show the figures
     #[arg(short, long, value_enum, default_value = "table")]
     pub output: Output,
@@ -161,6 +180,13 @@ pub async fn run(args: BenchArgs) -> Result<(), CliError> {
                 spread: args.spread,
             };
             (command, setup, args.output, hanging::measure(&case).await?)
+        }
+        What::History(HistoryArgs { records, rate, span, output }) => {
+            let span_shown = human(span);
+            let command =
+                format!("replicante bench history --records {records} --rate {rate} --for {span_shown}");
+            let setup = "the embedded stream in one process, the readers in others";
+            (command, setup, output, history::measure(records as usize, rate as usize, span).await?)
         }
         What::Apart { .. } => return Ok(()),
     };

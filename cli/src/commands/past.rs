@@ -30,8 +30,8 @@ const WINDOWS: [Duration; 2] = [MAX_AGE.saturating_add(Duration::from_secs(3600)
 #[command(after_help = "Examples:\n  \
     replicante at zk-01 --time 2h\n  \
     replicante at zk-01 --time 2026-11-23T08:30:00Z -o json\n\n\
-    The view is folded from the events of the stream, as far back as it is kept. How far replicas were behind is not in\n\
-    the events: it is not shown.")]
+    The view is folded from the events of the stream, as far back as it is kept.\n\
+    How far replicas were behind is not in the events, and not shown.")]
 pub struct AtArgs {
     /// The cluster's name
     pub cluster: String,

@@ -18,16 +18,16 @@ use tokio::runtime::Runtime;
 use crate::replicante;
 
 /// A stream on the embedded services, with events of clusters that a test makes up.
-struct Rig {
-    runtime: Runtime,
-    local: Local,
+pub struct Rig {
+    pub runtime: Runtime,
+    pub local: Local,
     stream: Stream,
     /// The next number of each cluster.
     next: BTreeMap<String, u64>,
 }
 
 impl Rig {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let runtime = Runtime::new().unwrap();
         let local = runtime.block_on(Local::start(&LocalConfig::default())).unwrap();
         let stream = Stream::new(&local.clients, &local.settings.stream);
@@ -62,7 +62,7 @@ impl Rig {
         command
     }
 
-    fn run(&self, args: &[&str]) -> (Option<i32>, String, String) {
+    pub fn run(&self, args: &[&str]) -> (Option<i32>, String, String) {
         let output = self.command(args).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (output.status.code(), text(&output.stdout), text(&output.stderr))

@@ -5,6 +5,7 @@
 #![cfg(unix)]
 
 mod history;
+mod operate;
 mod promises;
 mod removal;
 mod s3;

@@ -4,6 +4,7 @@
 //! what was tried and on what. [`Meter`] counts what the calls cost.
 
 mod apply;
+mod backlog;
 mod body;
 mod calls;
 mod clients;
@@ -25,6 +26,7 @@ mod table;
 mod transport;
 
 pub use apply::ObjectWrite;
+pub use backlog::Depth;
 pub use body::LoadError;
 pub use clients::{Account, Clients, Endpoints};
 pub use ends::Buried;

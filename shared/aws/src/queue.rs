@@ -13,8 +13,8 @@ pub const BATCH: usize = 10;
 /// A queue of tasks. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Queue {
-    client: Client,
-    url: String,
+    pub(crate) client: Client,
+    pub(crate) url: String,
 }
 
 /// What came of sending tasks.
@@ -94,12 +94,22 @@ impl Queue {
     /// # Errors
     /// When the queue can't be read.
     pub async fn receive(&self, wait: u32) -> Result<Vec<Message>, AwsError> {
+        self.receive_for(wait, None).await
+    }
+
+    /// The same; others do not see them for so many seconds, as the queue says unless said here.
+    pub(crate) async fn receive_for(
+        &self,
+        wait: u32,
+        seconds: Option<i32>,
+    ) -> Result<Vec<Message>, AwsError> {
         let answer = self
             .client
             .receive_message()
             .queue_url(&self.url)
             .max_number_of_messages(10)
             .wait_time_seconds(i32::try_from(wait.min(20)).unwrap_or(20))
+            .set_visibility_timeout(seconds)
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
             .send()

@@ -1,0 +1,344 @@
+//! `dlq`: the dead letters, tasks that failed too often.
+
+use std::collections::BTreeSet;
+
+use clap::{Args, Subcommand, ValueEnum};
+use replicante_aws::{Message, Queue};
+use replicante_model::{Kind, Timestamp};
+use replicante_protocol::task::Task;
+use serde_json::{Value, json};
+
+use crate::commands::forget::confirm;
+use crate::error::CliError;
+use crate::out;
+use crate::place::{Place, PlaceArgs};
+use crate::view::clusters::ago;
+use crate::view::style::Tone;
+use crate::view::table::{Cell, table};
+use crate::view::text::{clean, count};
+
+/// How long messages are hidden from others while they are looked at or moved, in seconds.
+const HELD: i32 = 60;
+/// Dead letters that are listed at most.
+const LISTED: usize = 1_000;
+
+/// Values of `dlq`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    replicante dlq list                    what failed too often\n  \
+    replicante dlq redrive                 tries it all again\n  \
+    replicante dlq redrive --id 5fd1b2     ... one of them\n  \
+    replicante dlq purge --queue refresh   forgets it: the schedule goes on all the same\n\n\
+    A task names a record, nothing more: whatever is tried again works on the record as it is then.")]
+pub struct DlqArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub what: What,
+}
+
+/// What can be done with dead letters.
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// Lists them
+    List(ListArgs),
+    /// Puts them back into their queue
+    Redrive(RedriveArgs),
+    /// Deletes them all
+    Purge(PurgeArgs),
+}
+
+/// Which dead letters.
+#[derive(Clone, Debug, Args)]
+pub struct WhichArgs {
+    /// Only those of this queue [default: both]
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub queue: Option<QueueName>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap takes the group's own text")]
+    pub place: PlaceArgs,
+}
+
+/// A queue of tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum QueueName {
+    /// Refreshes of clusters
+    Refresh,
+    /// Runs of discoveries
+    Discovery,
+}
+
+/// Values of `dlq list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// How to show them
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: Output,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap takes the group's own text")]
+    pub which: WhichArgs,
+}
+
+/// How they are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    Table,
+    /// For programs: with the messages as they are
+    Json,
+}
+
+/// Values of `dlq redrive`.
+#[derive(Debug, Args)]
+pub struct RedriveArgs {
+    /// Only the one of this id, or of ids that begin so; may be given again
+    #[arg(long, value_name = "ID")]
+    pub id: Vec<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap takes the group's own text")]
+    pub which: WhichArgs,
+}
+
+/// Values of `dlq purge`.
+#[derive(Debug, Args)]
+pub struct PurgeArgs {
+    /// Does not ask
+    #[arg(long)]
+    pub yes: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap takes the group's own text")]
+    pub which: WhichArgs,
+}
+
+/// A dead letter.
+#[derive(Clone, Debug)]
+struct Letter {
+    kind: Kind,
+    message: Message,
+    /// What it asks for, where it is a task at all.
+    task: Result<Task, String>,
+}
+
+impl Letter {
+    fn of(kind: Kind, message: Message) -> Self {
+        let task = serde_json::from_str(&message.body).map_err(|error| error.to_string());
+        Letter { kind, message, task }
+    }
+
+    fn sent(&self) -> Option<Timestamp> {
+        self.message.sent.parse().ok().map(Timestamp)
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When a queue can't be read or written to, or nothing is as it is said to be.
+pub async fn run(args: DlqArgs) -> Result<(), CliError> {
+    match args.what {
+        What::List(args) => list(args).await,
+        What::Redrive(args) => redrive(args).await,
+        What::Purge(args) => purge(args).await,
+    }
+}
+
+/// The queues that are asked for, each with its dead-letter queue.
+async fn queues(args: &WhichArgs) -> Result<Vec<(Kind, Queue, Queue)>, CliError> {
+    let place = Place::find(&args.place).await?;
+    let kinds: &[Kind] = match args.queue {
+        Some(QueueName::Refresh) => &[Kind::Cluster],
+        Some(QueueName::Discovery) => &[Kind::Discovery],
+        None => &[Kind::Discovery, Kind::Cluster],
+    };
+    let mut queues = Vec::new();
+    for kind in kinds {
+        let queue = place.queue(*kind)?;
+        let none =
+            || CliError::Failed(format!("{} has no dead-letter queue: see its redrive policy", queue.url()));
+        let dead = queue.dead_letters().await?.ok_or_else(none)?;
+        queues.push((*kind, queue, dead));
+    }
+    Ok(queues)
+}
+
+/// The dead letters of a queue, hidden from others for a while.
+async fn held(kind: Kind, dead: &Queue) -> Result<Vec<Letter>, CliError> {
+    let mut letters: Vec<Letter> = Vec::new();
+    let mut known = BTreeSet::new();
+    while letters.len() < LISTED {
+        let some = dead.hold(HELD).await?;
+        if some.is_empty() {
+            break;
+        }
+        letters.extend(
+            some.into_iter()
+                .filter(|message| known.insert(message.id.clone()))
+                .map(|message| Letter::of(kind, message)),
+        );
+    }
+    Ok(letters)
+}
+
+async fn let_go(dead: &Queue, letters: &[Letter]) -> Result<(), CliError> {
+    let messages: Vec<Message> = letters.iter().map(|letter| letter.message.clone()).collect();
+    Ok(dead.let_go(&messages).await?)
+}
+
+async fn list(args: ListArgs) -> Result<(), CliError> {
+    let mut all = Vec::new();
+    for (kind, _, dead) in queues(&args.which).await? {
+        let letters = held(kind, &dead).await?;
+        let_go(&dead, &letters).await?;
+        all.extend(letters);
+    }
+    if args.output == Output::Json {
+        return out::json(&all.iter().map(as_json).collect::<Vec<Value>>());
+    }
+    if all.is_empty() {
+        out::note("no dead letters: no task failed too often");
+        return Ok(());
+    }
+    let width = out::size().map(|(width, _)| width);
+    lines(&all, Timestamp::now(), width).into_iter().try_for_each(out::line)?;
+    if all.len() >= LISTED {
+        out::note(format_args!("there may be more: the first {LISTED} of a queue are listed"));
+    }
+    out::note(format_args!("`{} dlq redrive` tries them again", out::program()));
+    Ok(())
+}
+
+fn lines(letters: &[Letter], now: Timestamp, most: Option<usize>) -> Vec<String> {
+    let row = |letter: &Letter| {
+        let (record, cause) = match &letter.task {
+            Ok(task) => (Cell::text(task.record.key()), format!("{:?}", task.cause).to_lowercase()),
+            Err(_) => (Cell::text("no task").toned(Tone::Bad), clean(&letter.message.body).into_owned()),
+        };
+        vec![
+            Cell::text(&letter.message.id),
+            Cell::text(queue(letter.kind)),
+            record,
+            Cell::text(cause),
+            Cell::text(ago(letter.sent(), now)),
+        ]
+    };
+    let rows: Vec<Vec<Cell>> = letters.iter().map(row).collect();
+    table(&["ID", "QUEUE", "RECORD", "CAUSE", "SENT"], &rows, most)
+}
+
+fn queue(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Cluster => "refresh",
+        Kind::Discovery => "discovery",
+    }
+}
+
+fn as_json(letter: &Letter) -> Value {
+    json!({
+        "id": letter.message.id, "queue": queue(letter.kind), "sent": letter.sent(), "body": letter.message.body,
+        "record": letter.task.as_ref().ok().map(|task| task.record.key()),
+    })
+}
+
+async fn redrive(args: RedriveArgs) -> Result<(), CliError> {
+    let is_meant = |letter: &&Letter| {
+        args.id.is_empty() || args.id.iter().any(|id| letter.message.id.starts_with(id.as_str()))
+    };
+    let (mut moved, mut foreign) = (0, 0);
+    for (kind, queue, dead) in queues(&args.which).await? {
+        loop {
+            let letters = held(kind, &dead).await?;
+            let meant: Vec<&Letter> = letters.iter().filter(is_meant).collect();
+            let tasks: Vec<(&Letter, Task)> =
+                meant.iter().filter_map(|letter| Some((*letter, letter.task.clone().ok()?))).collect();
+            foreign += meant.len() - tasks.len();
+            for some in tasks.chunks(10) {
+                // Sent first: what ends in between is there twice, and the second is a duplicate.
+                let sending: Vec<(Task, u64)> = some.iter().map(|(_, task)| (task.clone(), 0)).collect();
+                let sent = queue.send(&sending).await;
+                let accepted = some.iter().zip(&sent.accepted).filter(|(_, accepted)| **accepted);
+                let receipts: Vec<String> =
+                    accepted.map(|((letter, _), _)| letter.message.receipt.clone()).collect();
+                dead.delete(&receipts).await?;
+                moved += receipts.len();
+                if let Some(error) = sent.refused {
+                    let_go(&dead, &letters).await?;
+                    return Err(error.into());
+                }
+            }
+            let moved_now: BTreeSet<&str> =
+                tasks.iter().map(|(letter, _)| letter.message.id.as_str()).collect();
+            let rest: Vec<Letter> = letters
+                .iter()
+                .filter(|letter| !moved_now.contains(letter.message.id.as_str()))
+                .cloned()
+                .collect();
+            let_go(&dead, &rest).await?;
+            // A full list may be followed by more; of what stays nothing would be new.
+            if letters.len() < LISTED || tasks.is_empty() {
+                break;
+            }
+        }
+    }
+    if foreign > 0 {
+        let what = count(foreign as u64, "dead letter");
+        out::note(
+            Tone::Warn
+                .paint(&format!("{what} left: no tasks that this release can read; see dlq list -o json")),
+        );
+    }
+    if moved == 0 && !args.id.is_empty() {
+        return Err(CliError::Failed(format!(
+            "no dead letter has the id {}: dlq list shows them",
+            args.id.join(" or ")
+        )));
+    }
+    out::line(format_args!("{} put back", count(moved as u64, "task")))
+}
+
+async fn purge(args: PurgeArgs) -> Result<(), CliError> {
+    let queues = queues(&args.which).await?;
+    let mut letters = 0;
+    for (_, _, dead) in &queues {
+        letters += dead.depth().await?.waiting;
+    }
+    if letters == 0 {
+        return out::line("no dead letters: nothing to delete");
+    }
+    let what = count(letters, "dead letter");
+    if !args.yes {
+        confirm(&format!("{what} will be deleted, and not be tried again."), "purge")?;
+    }
+    for (_, _, dead) in &queues {
+        dead.purge().await?;
+    }
+    out::line(format_args!("{what} deleted"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::given::{NOW, plain};
+    use replicante_model::RecordName;
+    use std::time::Duration;
+
+    #[test]
+    fn dead_letters_are_listed_with_what_they_ask_for() {
+        let message = |id: &str, body: String| Message {
+            id: id.into(),
+            receipt: "r".into(),
+            body,
+            deliveries: 6,
+            sent: NOW.minus(Duration::from_secs(7200)).0.to_string(),
+        };
+        let task = Task::scheduled(RecordName::cluster("prod", "orders"), NOW);
+        let letters = [
+            Letter::of(Kind::Cluster, message("5fd1b2", serde_json::to_string(&task).unwrap())),
+            Letter::of(Kind::Discovery, message("77aa00", "{\u{1b}[2J}".into())),
+        ];
+        insta::assert_snapshot!(plain(&lines(&letters, NOW, None)), @"
+        ID      QUEUE      RECORD               CAUSE     SENT
+        5fd1b2  refresh    cluster/prod/orders  schedule  2h ago
+        77aa00  discovery  no task              {�[2J}    2h ago
+        ");
+        assert_eq!(as_json(&letters[0])["record"], "cluster/prod/orders");
+    }
+}
