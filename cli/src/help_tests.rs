@@ -227,6 +227,9 @@ fn the_help_of_get() {
     Commands:
       clusters     The list of clusters
       cluster      One cluster
+      nodes        The nodes of all clusters
+      shards       The shards of all clusters, and who leads them
+      actions      The actions of all agents
       discoveries  The list of discoveries
       discovery    One discovery
       help         Print this message or the help of the given subcommand(s)
@@ -237,6 +240,8 @@ fn the_help_of_get() {
 
     Examples:
       replicante get clusters                  all clusters, with their health
+      replicante get clusters -w --health degraded,down --sort health
+      replicante get nodes 'zk-*' --status agent-down
       replicante get clusters -o json | jq -r '.[] | select(.health != "healthy") | .id'
       replicante get cluster zk-01             one cluster: its nodes, its shards, who leads
       them
@@ -248,9 +253,38 @@ fn the_help_of_get() {
     insta::assert_snapshot!(help(&["get", "clusters"]), @"
     The list of clusters
 
-    Usage: replicante get clusters [OPTIONS]
+    Usage: replicante get clusters [OPTIONS] [NAME]...
+
+    Arguments:
+      [NAME]...
+              Only those of these names, of clusters or discoveries: * stands for any text, ?
+              for any character
 
     Options:
+          --health <HEALTH>
+              Only those of this health; may be given again
+
+              Possible values:
+              - healthy:  All nodes are up
+              - degraded: Some nodes are not
+              - down:     No node is
+              - unknown:  No agent answers
+              - new:      Never refreshed
+
+          --kind <KIND>
+              Only those with nodes of this kind, in any case: kafka
+
+          --sort <SORT>
+              What comes first
+
+              Possible values:
+              - name:      By namespace and name
+              - health:    The worst first
+              - nodes:     The largest first
+              - refreshed: The one that was not refreshed for longest first
+
+              [default: name]
+
       -n, --namespace <NAME>
               Only those of this namespace [default: all]
 
@@ -261,8 +295,12 @@ fn the_help_of_get() {
               - table: For people, cut to the terminal
               - wide:  For people, all columns, not cut
               - json:  For programs
+              - yaml:  For programs and people
 
               [default: table]
+
+      -w, --watch
+              Shows it again and again, until Ctrl-C
 
           --data <DIR>
               Data folder of a running `replicante up` [default: the environment, else
@@ -292,6 +330,7 @@ fn the_help_of_get() {
               Possible values:
               - text: For people
               - json: For programs: everything that is stored
+              - yaml: The same as YAML
 
               [default: text]
 
@@ -529,6 +568,7 @@ fn the_help_of_at_diff_status_and_dlq() {
               Possible values:
               - text: For people
               - json: For programs: everything that is stored
+              - yaml: The same as YAML
 
               [default: text]
 

@@ -31,6 +31,15 @@ pub fn json(value: &impl serde::Serialize) -> Result<(), CliError> {
     raw(&text)
 }
 
+/// Writes a value as YAML.
+///
+/// # Errors
+/// [`CliError::Closed`] when nobody reads any more.
+pub fn yaml(value: &impl serde::Serialize) -> Result<(), CliError> {
+    let text = serde_saphyr::to_string(value).map_err(|error| CliError::Failed(error.to_string()))?;
+    raw(text.trim_end().as_bytes())
+}
+
 /// Writes a note to the standard error output: it never mixes with what a pipe takes.
 pub fn note(text: impl Display) {
     // Nobody to tell is no reason to stop.

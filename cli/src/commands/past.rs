@@ -99,12 +99,12 @@ pub async fn at(args: AtArgs) -> Result<(), CliError> {
         Then::Unknown => return Err(not_told(&place, &record, time).await?),
     };
     warn(&record, &known);
-    if args.output == OneOutput::Json {
+    if args.output != OneOutput::Text {
         let mut shown = told(&known);
         shown["cluster"] = json!(record.key());
         shown["time"] = json!(time);
         shown["view"] = json!(known.view);
-        return out::json(&shown);
+        return args.output.all(&shown);
     }
     let width = out::size().map(|(width, _)| width);
     past::at(&record, &known, time, width).into_iter().try_for_each(out::line)

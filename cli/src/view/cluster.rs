@@ -173,7 +173,8 @@ fn nodes(view: &ClusterView, seen: Option<Seen<'_>>, most: Option<usize>) -> Vec
     lines
 }
 
-fn status(node: &NodeView) -> Cell {
+/// The status of a node in its colour.
+pub fn status(node: &NodeView) -> Cell {
     let (word, tone) = match &node.status {
         _ if node.missing_since.is_some() => ("missing", Tone::Quiet),
         NodeStatus::Up if node.details.as_ref().is_some_and(|details| details.condition.is_some()) => {

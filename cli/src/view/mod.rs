@@ -6,6 +6,7 @@ pub mod clusters;
 pub mod discoveries;
 pub mod dry_run;
 pub mod event;
+pub mod parts;
 pub mod past;
 pub mod record;
 pub mod style;

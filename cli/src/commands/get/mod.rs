@@ -1,0 +1,253 @@
+//! `get`: what is known now, from the table.
+
+mod lists;
+mod names;
+
+use clap::{Args, Subcommand, ValueEnum};
+use replicante_model::discovery::DiscoveryState;
+use replicante_model::view::ClusterState;
+use replicante_model::{Kind, RecordName, Timestamp};
+use serde_json::json;
+
+pub use self::names::{Pattern, unknown};
+use crate::error::CliError;
+use crate::place::{Place, PlaceArgs};
+use crate::records::heads;
+use crate::view::{cluster, discoveries, record};
+use crate::{files, out};
+
+/// Values of `get`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    replicante get clusters                  all clusters, with their health\n  \
+    replicante get clusters -w --health degraded,down --sort health\n  \
+    replicante get nodes 'zk-*' --status agent-down\n  \
+    replicante get clusters -o json | jq -r '.[] | select(.health != \"healthy\") | .id'\n  \
+    replicante get cluster zk-01             one cluster: its nodes, its shards, who leads them\n  \
+    replicante get discoveries               the sources, and whether they answer\n\n\
+    What is shown is what was last observed: check that the world still matches before you act on it.")]
+pub struct GetArgs {
+    /// What to show
+    #[command(subcommand)]
+    pub what: What,
+}
+
+/// What can be shown.
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// The list of clusters
+    Clusters(ClustersArgs),
+    /// One cluster
+    Cluster(OneArgs),
+    /// The nodes of all clusters
+    Nodes(NodesArgs),
+    /// The shards of all clusters, and who leads them
+    Shards(ListArgs),
+    /// The actions of all agents
+    Actions(ActionsArgs),
+    /// The list of discoveries
+    Discoveries(ListArgs),
+    /// One discovery
+    Discovery(OneArgs),
+}
+
+/// Values for a list.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only those of these names, of clusters or discoveries: * stands for any text, ? for any character
+    #[arg(value_name = "NAME")]
+    pub names: Vec<Pattern>,
+    /// Only those of this namespace [default: all]
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// How to show it
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: ListOutput,
+    /// Shows it again and again, until Ctrl-C
+    #[arg(short, long)]
+    pub watch: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap takes the group's own text")]
+    pub place: PlaceArgs,
+}
+
+/// Values for the list of clusters.
+#[derive(Debug, Args)]
+pub struct ClustersArgs {
+    /// Only those of this health; may be given again
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub health: Vec<HealthArg>,
+    /// Only those with nodes of this kind, in any case: kafka
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub kind: Vec<String>,
+    /// What comes first
+    #[arg(long, value_enum, default_value = "name")]
+    pub sort: Sort,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap takes the group's own text")]
+    pub list: ListArgs,
+}
+
+/// The health of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HealthArg {
+    /// All nodes are up
+    Healthy,
+    /// Some nodes are not
+    Degraded,
+    /// No node is
+    Down,
+    /// No agent answers
+    Unknown,
+    /// Never refreshed
+    New,
+}
+
+/// The order of a list of clusters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Sort {
+    /// By namespace and name
+    Name,
+    /// The worst first
+    Health,
+    /// The largest first
+    Nodes,
+    /// The one that was not refreshed for longest first
+    Refreshed,
+}
+
+/// Values for the list of nodes.
+#[derive(Debug, Args)]
+pub struct NodesArgs {
+    /// Only those of this status; may be given again
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub status: Vec<StatusArg>,
+    /// Only those of this kind, in any case: kafka
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub kind: Vec<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap takes the group's own text")]
+    pub list: ListArgs,
+}
+
+/// The status of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StatusArg {
+    /// Agent and datastore answer
+    Up,
+    /// The agent does not answer
+    AgentDown,
+    /// The agent answers, the datastore does not
+    NodeDown,
+    /// The agent answers for another cluster or node
+    Conflict,
+    /// Its source no longer reports it
+    Missing,
+}
+
+/// Values for the list of actions.
+#[derive(Debug, Args)]
+pub struct ActionsArgs {
+    /// Only those that have not ended
+    #[arg(long)]
+    pub unfinished: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap takes the group's own text")]
+    pub list: ListArgs,
+}
+
+/// Values for one record.
+#[derive(Debug, Args)]
+pub struct OneArgs {
+    /// Its name
+    pub name: String,
+    /// Its namespace
+    #[arg(short, long, default_value = "default", value_name = "NAME")]
+    pub namespace: String,
+    /// How to show it
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub output: OneOutput,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap takes the group's own text")]
+    pub place: PlaceArgs,
+}
+
+/// How a list is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListOutput {
+    /// For people, cut to the terminal
+    Table,
+    /// For people, all columns, not cut
+    Wide,
+    /// For programs
+    Json,
+    /// For programs and people
+    Yaml,
+}
+
+/// How one record is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OneOutput {
+    /// For people
+    Text,
+    /// For programs: everything that is stored
+    Json,
+    /// The same as YAML
+    Yaml,
+}
+
+impl OneOutput {
+    /// Shows everything.
+    ///
+    /// # Errors
+    /// [`CliError::Closed`] when nobody reads any more.
+    pub fn all(self, value: &serde_json::Value) -> Result<(), CliError> {
+        if self == OneOutput::Yaml { out::yaml(value) } else { out::json(value) }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the table can't be read, or there is no such record.
+pub async fn run(args: GetArgs) -> Result<(), CliError> {
+    match args.what {
+        What::Clusters(args) => lists::clusters(&args).await,
+        What::Discoveries(args) => lists::discoveries(&args).await,
+        What::Nodes(args) => lists::nodes(&args).await,
+        What::Shards(args) => lists::shards(&args).await,
+        What::Actions(args) => lists::actions(&args).await,
+        What::Cluster(args) => one_cluster(args).await,
+        What::Discovery(args) => one_discovery(args).await,
+    }
+}
+
+async fn one_cluster(args: OneArgs) -> Result<(), CliError> {
+    let table = Place::find(&args.place).await?.table();
+    let name = RecordName::cluster(&args.namespace, &args.name);
+    let Some((head, state)) = table.look::<ClusterState>(&name).await? else {
+        return Err(unknown(&name, &heads(&table, Kind::Cluster).await?));
+    };
+    if args.output != OneOutput::Text {
+        let object = files::stored(&table, &name).await?;
+        return args.output.all(&json!({ "head": record::json(&head), "object": object, "state": state }));
+    }
+    let width = out::size().map(|(width, _)| width);
+    let lines = cluster::cluster(&head, state.as_ref(), Timestamp::now(), width);
+    lines.into_iter().try_for_each(out::line)
+}
+
+async fn one_discovery(args: OneArgs) -> Result<(), CliError> {
+    let table = Place::find(&args.place).await?.table();
+    let name = RecordName::discovery(&args.namespace, &args.name);
+    let Some((head, state)) = table.look::<DiscoveryState>(&name).await? else {
+        return Err(unknown(&name, &heads(&table, Kind::Discovery).await?));
+    };
+    let object = files::stored(&table, &name).await?;
+    if args.output != OneOutput::Text {
+        return args.output.all(&json!({ "head": record::json(&head), "object": object, "state": state }));
+    }
+    let width = out::size().map(|(width, _)| width);
+    let lines = discoveries::discovery(&head, object.as_ref(), state.as_ref(), Timestamp::now(), width);
+    lines.into_iter().try_for_each(out::line)
+}
