@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 use replicante_model::Timestamp;
 use replicante_model::time::{human, parse_human};
 
@@ -75,6 +76,16 @@ pub enum Command {
     Fleet(FleetArgs),
     /// Measure what this machine does, and what it costs
     Bench(BenchArgs),
+    /// Write what a shell needs to complete commands and options
+    #[command(
+        after_help = "Examples:\n  replicante completions bash > ~/.local/share/bash-completion/completions/replicante\n  \
+                      replicante completions zsh > ~/.zfunc/_replicante\n  \
+                      replicante completions fish > ~/.config/fish/completions/replicante.fish"
+    )]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 /// Reads a duration: `500ms`, `30s`, `1h30m`.

@@ -30,23 +30,24 @@ fn the_help_lists_the_commands() {
     Usage: replicante <COMMAND>
 
     Commands:
-      demo       Watch it work on a simulated fleet that changes, with nothing installed
-      up         Run it on this machine, for your own discoveries
-      get        Show what is known now: clusters, one cluster, discoveries
-      events     Show what changed, and when
-      at         Show a cluster as it was at a moment of the past
-      diff       Show what is different in a cluster between two moments
-      status     Say whether Replicante itself is well, and what to do where it is not
-      dlq        Look at the tasks that failed too often, and try them again
-      apply      Store discoveries, and what overrides them for one cluster
-      refresh    Ask for a refresh of a cluster now
-      discover   Ask for a run of a discovery now
-      discovery  Try a discovery without storing anything, or confirm what it holds
-      forget     Remove a cluster or a node, whatever its source says
-      unforget   Take a forgotten cluster or node from its source again
-      fleet      Run the simulated fleet alone, for `up` and for tests of your own
-      bench      Measure what this machine does, and what it costs
-      help       Print this message or the help of the given subcommand(s)
+      demo         Watch it work on a simulated fleet that changes, with nothing installed
+      up           Run it on this machine, for your own discoveries
+      get          Show what is known now: clusters, one cluster, discoveries
+      events       Show what changed, and when
+      at           Show a cluster as it was at a moment of the past
+      diff         Show what is different in a cluster between two moments
+      status       Say whether Replicante itself is well, and what to do where it is not
+      dlq          Look at the tasks that failed too often, and try them again
+      apply        Store discoveries, and what overrides them for one cluster
+      refresh      Ask for a refresh of a cluster now
+      discover     Ask for a run of a discovery now
+      discovery    Try a discovery without storing anything, or confirm what it holds
+      forget       Remove a cluster or a node, whatever its source says
+      unforget     Take a forgotten cluster or node from its source again
+      fleet        Run the simulated fleet alone, for `up` and for tests of your own
+      bench        Measure what this machine does, and what it costs
+      completions  Write what a shell needs to complete commands and options
+      help         Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help

@@ -34,7 +34,7 @@ pub mod view;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use replicante_model::Kind;
 
 use crate::args::{Cli, Command};
@@ -86,5 +86,10 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Unforget(args) => commands::forget::unforget(args).await,
         Command::Bench(args) => commands::bench::run(args).await,
         Command::Fleet(args) => commands::fleet::run(args).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "replicante", &mut script);
+            out::raw(script.trim_ascii_end())
+        }
     }
 }
