@@ -225,3 +225,34 @@ pub fn answer_hash(ids: &[impl AsRef<str>]) -> String {
         text
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn what_was_removed_within_the_last_grace_counts_when_more_is_gone() {
+        let grace = Duration::from_secs(60);
+        let rules = RemovalRules { grace, confirmations: 1, max_shrink: Some(30) };
+        let ids = |from: u32, to: u32| (from..to).map(|id| format!("{id:03}")).collect::<BTreeSet<_>>();
+        let at = |seconds: u64| Timestamp::ZERO.plus(Duration::from_secs(seconds));
+        let mut known = Absences::default();
+        let mut answered = |named: usize, dropped: &BTreeSet<String>, seconds: u64| {
+            known.answered(named, dropped, rules, &[], 1_000, at(seconds))
+        };
+        // 29 of 100 are no more than may go.
+        assert_eq!(answered(71, &ids(0, 29), 0).missing.len(), 29);
+        assert_eq!(answered(71, &ids(0, 29), 60).removed.len(), 29);
+        // 20 of the 71 that are left are not, either; with those that have just gone, 49 of 100 are.
+        let again = answered(51, &ids(29, 49), 61);
+        assert!(again.missing.is_empty());
+        assert!(
+            matches!(again.guarded, Some(Guarded::Holds(held)) if (held.dropped, held.known) == (20, 100))
+        );
+        // A grace period later they are an older story.
+        let later = answered(51, &ids(29, 49), 121);
+        assert!(matches!(later.guarded, Some(Guarded::Resolved(_))));
+        assert_eq!(later.removed.len(), 20);
+    }
+}
