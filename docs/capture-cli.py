@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Writes docs/cli.md: what the commands show, captured from a simulated fleet.
+
+    cargo build --release && docs/capture-cli.py target/release/replicante > docs/cli.md
+
+The fleet and its changes are the same each time; times are not. Needs Python alone.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PORT = 7654
+OBJECTS = f"""\
+apiVersion: replicante.io/v0
+kind: Discovery
+metadata: {{ name: fleet }}
+spec:
+  interval: 5s
+  refresh: {{ interval: 2s }}
+  source: {{ http: {{ url: "http://127.0.0.1:{PORT}/clusters" }} }}
+"""
+SCRIPT = """[
+  {"at": "20s", "change": {"change": "agent", "cluster": "zk-01", "node": "node-2", "state": "gone"}}
+]"""
+
+# Heading, words, commands.
+PAGES = [
+    (
+        "What there is",
+        "`get` shows what is stored now. Names may be patterns; lists are filtered, sorted, watched (`-w`), and written as "
+        "`-o wide`, `json` or `yaml`.",
+        ["get clusters", "get clusters 'z*' --sort nodes", "get cluster zk-01", "get nodes --status agent-down",
+         "get shards zk-01", "get discoveries"],
+    ),
+    (
+        "What changed",
+        "`events` reads the stream: each change once, in its cluster's order. Times are UTC; `--since 2h`, `--from` and `--to` take "
+        "how long ago, or a time with its offset.",
+        ["events --cluster zk-01 --since 10s", "events --type cluster.new --limit 3", "diff zk-01 --from 10s",
+         "events --cluster zk-01 --type agent.down -o json"],
+    ),
+    (
+        "What was",
+        "`at` folds the events up to a moment: the cluster as it was, as far back as the stream is kept.",
+        ["at zk-01 --time 10s"],
+    ),
+    (
+        "Is it well itself?",
+        "`status` is about Replicante, not about the clusters: worst first, with what to do next. It ends with 3 for warnings and 4 "
+        "for what is critical.",
+        ["status", "dlq list"],
+    ),
+    (
+        "What goes wrong",
+        "One line on the standard error output that says what is wrong, and the way out. Exit code 1, or 2 for wrong usage.",
+        ["get cluster zk-1", "at zk-01 --time 2026-11-23T08:30:00", "events --type agent.dwn", "at zk-01 --time 30d"],
+    ),
+]
+
+
+def run(binary, data, arguments):
+    """What a command writes to a pipe, and its exit code."""
+    words = [part.strip("'") for part in re.findall(r"'[^']*'|\S+", arguments)]
+    # The folder is named by the environment that `up` writes: what is shown is what a user sees.
+    result = subprocess.run(
+        [binary, *words], cwd=data.parent, capture_output=True, text=True, timeout=60, env={**os.environ, "NO_COLOR": "1"}
+    )
+    lines = (result.stdout + result.stderr).rstrip().splitlines()
+    return [line for line in lines if not line.startswith("(from the ")], result.returncode
+
+
+def main():
+    binary = str(Path(sys.argv[1]).resolve())
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        (folder / "fleet.yaml").write_text(OBJECTS)
+        (folder / "script.json").write_text(SCRIPT)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        fleet = subprocess.Popen(
+            [binary, "fleet", "--port", str(PORT), "--clusters", "8", "--script", "script.json"], cwd=folder, **quiet
+        )
+        up = subprocess.Popen([binary, "up", "-f", "fleet.yaml"], cwd=folder, **quiet)
+        try:
+            wait(binary, folder)
+            pages(binary, folder)
+        finally:
+            for process in (up, fleet):
+                process.terminate()
+            for process in (up, fleet):
+                process.wait(timeout=30)
+
+
+def wait(binary, folder):
+    """Until all clusters are known, and the change has been seen."""
+    for _ in range(120):
+        lines, code = run(binary, folder / ".replicante", "get nodes --status agent-down")
+        if code == 0 and len(lines) == 2 and lines[1].startswith("zk-01"):
+            return
+        time.sleep(0.5)
+    sys.exit("the fleet was not seen")
+
+
+def pages(binary, folder):
+    print("# The command line\n")
+    print("What the commands show, captured from a simulated fleet of eight clusters in which one agent has just gone.")
+    print("Written by `docs/capture-cli.py`; `replicante COMMAND --help` has all options, with examples.")
+    for heading, words, commands in PAGES:
+        print(f"\n## {heading}\n\n{words}")
+        for command in commands:
+            lines, code = run(binary, folder / ".replicante", command)
+            print(f"\n```console\n$ replicante {command}")
+            for line in lines:
+                print(line.rstrip())
+            if code:
+                print(f"$ echo $?\n{code}")
+            print("```")
+
+
+if __name__ == "__main__":
+    main()
