@@ -490,6 +490,12 @@ mod tests {
         assert!(!with(&gone.state, Some("n1"), 3).store);
         assert_eq!(with(&gone.state, Some("n1"), 10).items[0].record.nodes.len(), 1);
 
+        // What is missing already stays so.
+        let missing = run(&first.state, &answer(&["a"]), 2);
+        let intents = Intents::at(Timestamp(3), [forget(Some("n1"))]);
+        let gone = run_with(&missing.state, &answer(&["a"]), &settings, &owners, intents, 3);
+        assert_eq!((gone.items.len(), gone.items[0].missing_since), (1, Some(Timestamp(2))));
+
         let intents = Intents::at(Timestamp(2), [forget(None)]);
         let (rules, now) = (RULES, Timestamp(2));
         let given =
