@@ -106,12 +106,14 @@ async fn a_hanging_agent_a_failed_task_and_a_duplicate_are_counted_in_one_line_o
 
 #[tokio::test]
 async fn held_runs_and_failed_sources_are_counted_run_by_run() {
-    let system = system(&["a", "b", "c"], "  removal: { max_shrink: 30% }\n").await;
+    let system = system(&["a", "b", "c"], "").await;
     system.discover().await;
     let quiet = only(&system);
     check(&quiet, "discovery-worker");
     assert_eq!((quiet.sum("HeldRuns"), quiet.sum("SourcesFailed")), (0.0, 0.0));
-    system.fleet.apply(Change::list("a", false)).unwrap();
+    for cluster in ["a", "b"] {
+        system.fleet.apply(Change::list(cluster, false)).unwrap();
+    }
     for _ in 0..2 {
         system.discover().await;
         let held = only(&system);
