@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use replicante_model::Timestamp;
 use serde_json::{Map, Value};
 
 /// The units that CloudWatch knows, but for those a second.
@@ -96,8 +97,16 @@ impl Metrics {
                 return Err(problem(&format!("`{name}` is defined twice")));
             }
         }
+        // What Lambda filters lines of JSON by: without both of them they count as `INFO`.
+        if text(root.get("level")).is_none_or(|level| level != "FATAL") {
+            return Err(problem("it would be dropped at some level of the logs"));
+        }
+        let time = text(root.get("timestamp")).and_then(|time| Timestamp::parse(&time).ok());
+        if time.is_none_or(|time| time.0.unsigned_abs() != aws["Timestamp"].as_u64().unwrap_or_default()) {
+            return Err(problem("`timestamp` is not the time of the metrics"));
+        }
         // Whatever else stood there would be in the log for nothing.
-        if root.len() != 1 + dimensions.len() + values.len() {
+        if root.len() != 3 + dimensions.len() + values.len() {
             return Err(problem("a member is neither a dimension nor a metric"));
         }
         let namespace =
@@ -130,7 +139,7 @@ fn text(value: Option<&Value>) -> Option<String> {
 mod tests {
     use super::*;
 
-    const GOOD: &str = r#"{"_aws":{"Timestamp":1767319445000,"CloudWatchMetrics":[{"Namespace":"R","Dimensions":[["D"]],"Metrics":[{"Name":"M","Unit":"Count"}]}]},"D":"d","M":[1,0.5]}"#;
+    const GOOD: &str = r#"{"level":"FATAL","timestamp":"2026-01-02T02:04:05.000Z","_aws":{"Timestamp":1767319445000,"CloudWatchMetrics":[{"Namespace":"R","Dimensions":[["D"]],"Metrics":[{"Name":"M","Unit":"Count"}]}]},"D":"d","M":[1,0.5]}"#;
 
     #[test]
     fn a_line_that_cloudwatch_would_not_take_is_refused() {
@@ -150,6 +159,8 @@ mod tests {
             ("\"M\":[1", "\"N\":[1"),
             (r#""D":"d""#, r#""D":"d","cluster":"orders""#),
             (r#""Namespace":"R""#, r#""Namespace":"""#),
+            ("FATAL", "INFO"),
+            ("02:04:05", "02:04:06"),
             ("},", "},\n"),
         ] {
             let line = GOOD.replacen(part, damaged, 1);

@@ -17,7 +17,8 @@ pub fn init() {
 }
 
 /// What makes lines of logs: `AWS_LAMBDA_LOG_LEVEL`, else `RUST_LOG`, is the least level that is logged (`INFO` unless it
-/// is one); `AWS_LAMBDA_LOG_FORMAT=JSON` makes each line a JSON object. CloudWatch adds the time.
+/// is one); `AWS_LAMBDA_LOG_FORMAT=JSON` makes each line a JSON object. It has the time, since Lambda takes one without
+/// for `INFO`, and drops it when more is asked for. To lines of text CloudWatch adds it.
 ///
 /// `lookup` gives the value of a variable.
 pub fn subscriber<W>(lookup: &dyn Fn(&str) -> Option<String>, writer: W) -> Box<dyn Subscriber + Send + Sync>
@@ -26,12 +27,11 @@ where
 {
     let format = lookup("AWS_LAMBDA_LOG_FORMAT").unwrap_or_default();
     let level = level(lookup("AWS_LAMBDA_LOG_LEVEL").or_else(|| lookup("RUST_LOG")).as_deref());
-    let logs =
-        tracing_subscriber::fmt().with_max_level(level).with_target(false).without_time().with_writer(writer);
+    let logs = tracing_subscriber::fmt().with_max_level(level).with_target(false).with_writer(writer);
     if format.eq_ignore_ascii_case("json") {
         Box::new(logs.json().finish())
     } else {
-        Box::new(logs.with_ansi(false).finish())
+        Box::new(logs.without_time().with_ansi(false).finish())
     }
 }
 
@@ -109,8 +109,10 @@ mod tests {
         let text = " INFO pass records=3\n";
         assert_eq!(logged(&[]), text);
         assert_eq!(logged(&[("AWS_LAMBDA_LOG_FORMAT", "Text"), ("RUST_LOG", "info")]), text);
-        let json = "{\"level\":\"INFO\",\"fields\":{\"message\":\"pass\",\"records\":3}}\n";
-        assert_eq!(logged(&[("AWS_LAMBDA_LOG_FORMAT", "JSON")]), json);
+        let json = logged(&[("AWS_LAMBDA_LOG_FORMAT", "JSON")]);
+        let (time, rest) = json.split_once("\",").unwrap();
+        assert!(time.starts_with("{\"timestamp\":\"20") && time.ends_with('Z'), "{json}");
+        assert_eq!(rest, "\"level\":\"INFO\",\"fields\":{\"message\":\"pass\",\"records\":3}}\n");
         assert_eq!(logged(&[("AWS_LAMBDA_LOG_LEVEL", "WARN"), ("RUST_LOG", "debug")]), "");
         assert_eq!(logged(&[("RUST_LOG", "debug")]).lines().count(), 2);
     }

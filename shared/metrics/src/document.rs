@@ -18,6 +18,10 @@ pub const MAX_VALUES: usize = 100;
 
 #[derive(Serialize)]
 struct Document<'a> {
+    /// Lambda drops lines below the level that is set for the logs, and takes a line for `INFO` that lacks either of
+    /// these. An alarm must not depend on how much is logged, so it is the highest level that Lambda knows.
+    level: &'static str,
+    timestamp: String,
     #[serde(rename = "_aws")]
     aws: Aws,
     #[serde(rename = "Deployment")]
@@ -76,7 +80,8 @@ impl Measures {
         }
         let directive = Directive { namespace: NAMESPACE, dimensions: [["Deployment", "Function"]], metrics };
         let aws = Aws { timestamp: at.0, cloud_watch_metrics: [directive] };
-        serde_json::to_string(&Document { aws, deployment, function: function.as_str(), values }).ok()
+        let (level, timestamp, function) = ("FATAL", at.rfc3339(), function.as_str());
+        serde_json::to_string(&Document { level, timestamp, aws, deployment, function, values }).ok()
     }
 }
 
@@ -130,7 +135,7 @@ mod tests {
         assert_eq!(
             line,
             concat!(
-                r#"{"_aws":{"Timestamp":1767319445000,"CloudWatchMetrics":[{"Namespace":"Replicante","#,
+                r#"{"level":"FATAL","timestamp":"2026-01-02T02:04:05.000Z","_aws":{"Timestamp":1767319445000,"CloudWatchMetrics":[{"Namespace":"Replicante","#,
                 r#""Dimensions":[["Deployment","Function"]],"Metrics":[{"Name":"TasksUnchanged","Unit":"Count"},"#,
                 r#"{"Name":"TaskDuration","Unit":"Milliseconds"},{"Name":"ReadUnits","Unit":"Count"}]}]},"#,
                 r#""Deployment":"prod","Function":"refresh-worker","ReadUnits":1.5,"TaskDuration":[12,7],"#,

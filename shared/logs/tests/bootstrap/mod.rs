@@ -138,6 +138,13 @@ pub fn check(binary: &str, payload: &str, function: &str, metric: &str) {
         let [metrics] = invoked.metrics().try_into().unwrap();
         assert_eq!((&metrics["Deployment"], &metrics["Function"]), (&"prod".into(), &function.into()));
         assert_eq!(metrics[metric], 1, "{metrics}");
+        for line in invoked.lines.iter().filter(|_| format == "JSON") {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert!(
+                line["level"].is_string() && line["timestamp"].is_string(),
+                "Lambda takes it for INFO: {line}"
+            );
+        }
         let logs: Vec<&String> = invoked.lines.iter().filter(|line| !line.contains("_aws")).collect();
         assert!(
             !logs.is_empty() && logs.iter().all(|line| line.starts_with('{') == (format == "JSON")),
