@@ -154,14 +154,20 @@ async fn a_scheduler_tells_what_is_due_and_owed_and_how_long() {
     assert!(lines[1].sum("OldestDue") >= lines[0].sum("OldestDue"));
     assert!((0.0..60_000.0).contains(&lines[1].sum("OldestDue")));
 
+    let mut heads = Vec::new();
     for cluster in ["a", "b"] {
         let head = system.head(&record(cluster)).await.unwrap();
         system.run_refresh(Task::scheduled(head.record, head.queued_due)).await;
+        heads.push(system.head(&record(cluster)).await.unwrap());
     }
     forget(&system);
+    // Their next slots come within five seconds, by chance before the pass.
+    let due = || heads.iter().filter(|head| head.due <= Timestamp::now()).count() as f64;
+    let before = due();
     scheduler.handle(scheduled("refresh")).await.unwrap();
     let done = only(&system);
-    assert_eq!((done.sum("Due"), done.values.contains_key("OldestDue")), (0.0, false));
+    assert!((before..=due()).contains(&done.sum("Due")), "what is done is due no more: {done:?}");
+    assert_eq!(done.values.contains_key("OldestDue"), done.sum("Due") > 0.0);
 
     // A worker that is killed between its commit and its delivery leaves a record that owes.
     let mut polls = 1;
@@ -215,18 +221,21 @@ async fn an_unchanged_refresh_is_one_short_line_in_the_log_and_one_of_metrics() 
     system.run_refresh(Task::scheduled(record(id), now)).await;
     forget(&system);
 
-    let logged = Written::default();
-    let json = |name: &str| (name == "AWS_LAMBDA_LOG_FORMAT").then(|| "JSON".to_owned());
-    let writer = logged.clone();
-    let logs = tracing::subscriber::set_default(replicante_logs::subscriber(&json, move || writer.clone()));
-    system.run_refresh(Task::scheduled(record(id), now.plus(Duration::from_secs(5)))).await;
-    drop(logs);
-    let report = system.reports().remove(0);
-    assert_eq!(report.outcome, Outcome::Unchanged);
-
-    let text = String::from_utf8(logged.0.lock().unwrap().clone()).unwrap();
-    let line = text.lines().find(|line| line.contains("\"task\"")).unwrap();
-    let fields: serde_json::Value = serde_json::from_str(line).unwrap();
+    // Other tests run beside this one, without a subscriber. One of their threads may be about to note that nobody wants
+    // the line, and do so for all; with the next subscriber that is looked at anew.
+    let mut line = None;
+    for round in 1..=10 {
+        forget(&system);
+        line =
+            logged(system.run_refresh(Task::scheduled(record(id), now.plus(round * Duration::from_secs(5)))))
+                .await;
+        if line.is_some() {
+            break;
+        }
+    }
+    let line = line.unwrap();
+    assert_eq!(system.reports().remove(0).outcome, Outcome::Unchanged);
+    let fields: serde_json::Value = serde_json::from_str(&line).unwrap();
     let fields = fields["fields"].as_object().unwrap();
     let names: BTreeSet<&str> = fields.keys().map(String::as_str).collect();
     let expected = [
@@ -250,6 +259,18 @@ async fn an_unchanged_refresh_is_one_short_line_in_the_log_and_one_of_metrics() 
     assert_eq!(metrics.sum("TasksUnchanged"), 1.0);
     assert!(metrics.bytes < 1_000, "{metrics:?}");
     println!("{} bytes of log, {} bytes of metrics\n{line}", line.len(), metrics.bytes);
+}
+
+/// The line of a task, as a function writes it with `AWS_LAMBDA_LOG_FORMAT=JSON`.
+async fn logged<T>(work: impl Future<Output = T>) -> Option<String> {
+    let written = Written::default();
+    let json = |name: &str| (name == "AWS_LAMBDA_LOG_FORMAT").then(|| "JSON".to_owned());
+    let writer = written.clone();
+    let logs = tracing::subscriber::set_default(replicante_logs::subscriber(&json, move || writer.clone()));
+    work.await;
+    drop(logs);
+    let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    text.lines().find(|line| line.contains("\"task\"")).map(str::to_owned)
 }
 
 /// What was logged, kept.
