@@ -161,6 +161,7 @@ mod tests {
             events: 0,
             more: false,
             cost: Cost { write_units, read_units: 2.0, ..Cost::default() },
+            measures: Default::default(),
             error: None,
         }
     }

@@ -60,6 +60,7 @@ async fn all_agents_gone_at_once_are_not_called_down_until_others_prove_the_work
     for cluster in CLUSTERS {
         all(&system, cluster, AgentState::Gone);
     }
+    system.metrics().unwrap();
     for _ in 0..2 {
         refresh(&system).await;
         system.discover().await;
@@ -67,6 +68,10 @@ async fn all_agents_gone_at_once_are_not_called_down_until_others_prove_the_work
             assert_eq!(downs(&system, cluster).await, 0, "{cluster}");
         }
         assert_eq!(told(&system).await, ["discovery.observer_suspect"], "once");
+        let metrics = system.metrics().unwrap();
+        let sum = |name: &str| metrics.iter().map(|line| line.sum(name)).sum::<f64>();
+        assert_eq!((sum("AgentsPolled"), sum("AgentsFailed")), (12.0, 12.0));
+        assert_eq!(sum("ObserverSuspect"), 3.0, "each refresh of it held something back");
     }
     let observer = system.discovery_state().await.unwrap().observer.unwrap();
     assert_eq!(observer.polled, 12);

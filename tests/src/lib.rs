@@ -3,7 +3,9 @@
 mod endpoints;
 pub mod faults;
 mod history;
+mod metrics;
 mod system;
 
 pub use history::{Checked, History};
+pub use metrics::Metrics;
 pub use system::{Failure, System};

@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -16,14 +16,16 @@ use replicante_fleet::{Change, Fleet, FleetConfig, Kind, WorldConfig};
 use replicante_local::{Local, LocalConfig, task_event, within};
 use replicante_model::discovery::DiscoveryState;
 use replicante_model::view::{ClusterState, ClusterView};
-use replicante_model::{RecordName, Timestamp};
+use replicante_model::{Kind as RecordKind, RecordName, Timestamp};
 use replicante_protocol::head::Head;
 use replicante_protocol::task::Task;
 use replicante_refresh_worker::RefreshWorker;
+use replicante_scheduler::Scheduler;
 use replicante_worker::TaskReport;
 
 use crate::endpoints::endpoints;
 use crate::history::History;
+use crate::metrics::Metrics;
 
 /// Services, fleet and functions.
 pub struct System {
@@ -39,9 +41,13 @@ pub struct System {
     pub time_left: Duration,
     discovery: DiscoveryWorker,
     refresh: RefreshWorker,
-    reports: std::sync::Arc<std::sync::Mutex<Vec<TaskReport>>>,
+    reports: Arc<Mutex<Vec<TaskReport>>>,
+    metrics: Lines,
     _created: Option<Created>,
 }
+
+/// Lines of metrics, as the functions wrote them.
+type Lines = Arc<Mutex<Vec<String>>>;
 
 /// Whatever keeps a test from going on.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -75,7 +81,8 @@ impl System {
     async fn new(local: Local, created: Option<Created>) -> Result<Self, Failure> {
         let world = WorldConfig { clusters: 0, ..WorldConfig::default() };
         let fleet = Fleet::start(FleetConfig { world, ..FleetConfig::default() }).await?;
-        let reports = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let reports = Arc::new(Mutex::new(Vec::new()));
+        let metrics = Lines::default();
         let observer = {
             let reports = Arc::clone(&reports);
             Arc::new(move |report: &TaskReport| {
@@ -87,12 +94,17 @@ impl System {
         Ok(System {
             table: Table::new(&local.clients, &local.settings.table),
             stream: Stream::new(&local.clients, &local.settings.stream),
-            discovery: DiscoveryWorker::new(&local.clients, &local.settings).observed(observer.clone()),
-            refresh: RefreshWorker::new(&local.clients, &local.settings).observed(observer),
+            discovery: DiscoveryWorker::new(&local.clients, &local.settings)
+                .observed(observer.clone())
+                .measured(into(&metrics)),
+            refresh: RefreshWorker::new(&local.clients, &local.settings)
+                .observed(observer)
+                .measured(into(&metrics)),
             local,
             fleet,
             time_left: Duration::from_secs(20),
             reports,
+            metrics,
             _created: created,
         })
     }
@@ -111,8 +123,14 @@ impl System {
     /// Starts the workers again, with the settings of `local` as they are now. Their tasks are not reported.
     pub fn restart_workers(&mut self) {
         let (clients, settings) = (&self.local.clients, &self.local.settings);
-        self.discovery = DiscoveryWorker::new(clients, settings);
-        self.refresh = RefreshWorker::new(clients, settings);
+        self.discovery = DiscoveryWorker::new(clients, settings).measured(into(&self.metrics));
+        self.refresh = RefreshWorker::new(clients, settings).measured(into(&self.metrics));
+    }
+
+    /// The scheduler of a kind of record.
+    pub fn scheduler(&self, kind: RecordKind) -> Scheduler {
+        let (clients, settings) = (&self.local.clients, &self.local.settings);
+        Scheduler::of(kind, clients, settings).measured(into(&self.metrics))
     }
 
     /// Adds a cluster to the fleet.
@@ -281,6 +299,15 @@ impl System {
     pub fn reports(&self) -> Vec<TaskReport> {
         self.reports.lock().map(|mut reports| std::mem::take(&mut *reports)).unwrap_or_default()
     }
+
+    /// The metrics of all invocations since the last call, checked against the format.
+    ///
+    /// # Errors
+    /// When a line is not as CloudWatch takes it.
+    pub fn metrics(&self) -> Result<Vec<Metrics>, Failure> {
+        let lines = self.metrics.lock().map(|mut lines| std::mem::take(&mut *lines)).unwrap_or_default();
+        Ok(lines.iter().map(|line| Metrics::read(line)).collect::<Result<_, _>>()?)
+    }
 }
 
 /// What a test created on services that outlive it. It is removed when this is dropped.
@@ -313,6 +340,16 @@ impl Created {
             }
             Ok(())
         })
+    }
+}
+
+/// Puts lines of metrics there.
+fn into(lines: &Lines) -> impl Fn(&str) + Send + Sync + 'static {
+    let lines = Arc::clone(lines);
+    move |line| {
+        if let Ok(mut lines) = lines.lock() {
+            lines.push(line.into());
+        }
     }
 }
 

@@ -10,6 +10,6 @@ async fn main() -> Result<(), Error> {
     replicante_logs::init();
     let settings = Settings::from_env()?;
     let clients = Clients::of_function(|name| std::env::var(name).ok())?;
-    let function = discovery_scheduler(&clients, &settings);
+    let function = discovery_scheduler(&clients, &settings).measured(replicante_logs::line);
     run(service_fn(|event| async { function.handle(event).await.map(|_| ()) })).await
 }

@@ -12,6 +12,7 @@ use replicante_aws::{
     AwsError, Clients, DiscoveryItem, ItemWrite, MAX_DISCOVERED, Object as StoredObject, ObjectKind, Table,
     encode_cluster,
 };
+use replicante_metrics::{Measures, Metric};
 use replicante_model::absence::RemovalRules;
 use replicante_model::discovery::{
     ClusterSettings, DiscoveryState, Given, Run, answered, contested, failed, forgotten, item,
@@ -20,7 +21,7 @@ use replicante_model::intent::Intents;
 use replicante_model::notice;
 use replicante_model::record::{RejectedRecord, SourceAnswer};
 use replicante_model::summary::Summary;
-use replicante_model::{RecordName, Timestamp};
+use replicante_model::{Kind, RecordName, Timestamp};
 use replicante_objects::{Discovery, DiscoverySpec, IgnoreSpec, Object, RemovalSpec};
 use replicante_outbound::{Outbound, Secrets};
 use replicante_protocol::head::Head;
@@ -106,6 +107,8 @@ fn rules_of(spec: &DiscoverySpec) -> RemovalRules {
 }
 
 impl Job for Discover {
+    const KIND: Kind = Kind::Discovery;
+
     type State = DiscoveryState;
 
     fn new(clients: &Clients, settings: &Settings) -> Self {
@@ -121,9 +124,9 @@ impl Job for Discover {
         let record = &context.head.record;
         let turns = Turns::of(context.head, context.task, context.now, self.back_off);
         let intents = Intents::at(context.now, context.table.intents(record).await?);
-        let mut run = match &state.failing {
+        let (mut run, failed) = match &state.failing {
             // A source that keeps failing is not asked every time.
-            Some(failing) if !turns.has(failing.since, 0) => notice::unchanged(state.clone()),
+            Some(failing) if !turns.has(failing.since, 0) => (notice::unchanged(state.clone()), false),
             _ => self.look(context, &state, &intents).await?,
         };
         match context.table.notices(record).await {
@@ -131,7 +134,10 @@ impl Job for Discover {
             // They are no part of the run: the next one reads them again.
             Err(error) => tracing::warn!(%record, %error, "the notices for the discovery can't be read"),
         }
-        seal(context, &state, run)
+        let mut worked = seal(context, &state, run)?;
+        worked.measures.count(Metric::HeldRuns, f64::from(u8::from(worked.summary.held > 0)));
+        worked.measures.count(Metric::SourcesFailed, f64::from(u8::from(failed)));
+        Ok(worked)
     }
 
     fn contested(
@@ -169,13 +175,13 @@ impl Job for Discover {
 }
 
 impl Discover {
-    /// Asks the source, and says what follows from its answer or its failure.
+    /// Asks the source, and says what follows from its answer or its failure, and whether it failed.
     async fn look(
         &self,
         context: &Context<'_>,
         state: &DiscoveryState,
         intents: &Intents,
-    ) -> Result<Run, WorkError> {
+    ) -> Result<(Run, bool), WorkError> {
         let record = &context.head.record;
         // Whatever became of the object or the source: what is to be forgotten goes.
         let forget = || {
@@ -186,7 +192,7 @@ impl Discover {
         };
         let spec = match spec_of(context.table, record).await {
             Ok(spec) => spec,
-            Err(error) => return forget().ok_or(error),
+            Err(error) => return forget().map(|run| (run, false)).ok_or(error),
         };
         let source = replicante_sources::open(&spec.source)
             .map_err(|error| WorkError::Input(format!("the object of {record}: {error}")))?;
@@ -198,7 +204,7 @@ impl Discover {
                 let (rules, owners) = (rules_of(&spec), owners(context, state).await?);
                 let (name, settings, owners) = (&*record.id, &settings, &owners);
                 let given = Given { name, settings, rules, owners, intents, now: context.now };
-                return Ok(answered(state, &answer, &given));
+                return Ok((answered(state, &answer, &given), false));
             }
             Ok(Err(error)) => {
                 tracing::warn!(%record, %error, "the source gave no complete answer");
@@ -206,7 +212,7 @@ impl Discover {
             }
             Err(_) => "no complete answer before the function's deadline".into(),
         };
-        Ok(forget().unwrap_or_else(|| failed(state, &reason, context.now)))
+        Ok((forget().unwrap_or_else(|| failed(state, &reason, context.now)), true))
     }
 }
 
@@ -334,6 +340,7 @@ fn seal(context: &Context<'_>, old: &DiscoveryState, run: Run) -> Result<Worked<
         store: run.store,
         more: run.more,
         ended: false,
+        measures: Measures::default(),
     })
 }
 

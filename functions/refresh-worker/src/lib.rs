@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use replicante_agents::{Agents, ClusterLimits, Target};
 use replicante_aws::{AwsError, Clients};
+use replicante_metrics::{Measures, Metric};
+use replicante_model::Kind;
+use replicante_model::observation::Observation;
 use replicante_model::refresh::{Rules, refresh};
 use replicante_model::summary::Summary;
 use replicante_model::view::{ClusterState, NodeStatus};
@@ -34,6 +37,8 @@ pub struct Refresh {
 }
 
 impl Job for Refresh {
+    const KIND: Kind = Kind::Cluster;
+
     type State = ClusterState;
 
     fn new(clients: &Clients, settings: &Settings) -> Self {
@@ -95,7 +100,10 @@ impl Job for Refresh {
         let cluster_id = &item.record.cluster_id;
         let mut observations =
             self.agents.poll_cluster(targets, cluster_id, &item.agents, limits, context.gather_until).await;
-        self.watch.hold_back(context, &item, &state, &mut observations).await;
+        let mut measures = measures(observations.values());
+        if self.watch.hold_back(context, &item, &state, &mut observations).await {
+            measures.count(Metric::ObserverSuspect, 1.0);
+        }
 
         let refreshed = refresh(state, &item, &observations, &context.sealer(), self.rules)?;
         let summary = refreshed.state.view.as_ref().map(Summary::of_cluster).unwrap_or_default();
@@ -107,6 +115,7 @@ impl Job for Refresh {
             store: refreshed.store,
             more: refreshed.more,
             ended: refreshed.ended,
+            measures,
         })
     }
 
@@ -124,5 +133,37 @@ impl Job for Refresh {
             what: format!("the outbox of {}", context.head.record),
             problem: "a cluster's commit delivers no items".into(),
         })
+    }
+}
+
+/// What is measured of the polls of a cluster.
+fn measures<'a>(observations: impl Iterator<Item = &'a Observation>) -> Measures {
+    let mut measures = Measures::default();
+    for observation in observations {
+        let polled = !matches!(observation, Observation::NotPolled);
+        let failed = matches!(observation, Observation::AgentDown { .. });
+        measures.count(Metric::AgentsPolled, f64::from(u8::from(polled)));
+        measures.count(Metric::AgentsFailed, f64::from(u8::from(failed)));
+    }
+    measures
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use replicante_model::observation::Failure;
+
+    #[test]
+    fn agents_that_were_asked_are_counted_and_those_of_them_that_failed() {
+        let failure = Failure::Unanswered;
+        let observations = [
+            Observation::NotPolled,
+            Observation::AgentDown { reason: "timeout".into(), failure },
+            Observation::NodeDown { reason: "the datastore is down".into(), agent: None },
+        ];
+        let measured = measures(observations.iter());
+        assert_eq!(measured.of(Metric::AgentsPolled), [2.0]);
+        assert_eq!(measured.of(Metric::AgentsFailed), [1.0], "an agent that answers has not failed");
+        assert_eq!(measures(observations[..1].iter()), Measures::default());
     }
 }

@@ -10,6 +10,6 @@ async fn main() -> Result<(), Error> {
     replicante_logs::init();
     let settings = Settings::from_env()?;
     let clients = Clients::of_function(|name| std::env::var(name).ok())?;
-    let function = RefreshWorker::new(&clients, &settings);
+    let function = RefreshWorker::new(&clients, &settings).measured(replicante_logs::line);
     run(service_fn(|event| async { Ok::<_, Error>(function.handle(event).await) })).await
 }

@@ -43,14 +43,14 @@ impl Watch {
     }
 
     /// Takes down what a refresh heard. While the process is likely to be cut off, agents without a connection count
-    /// as not polled.
+    /// as not polled. Returns whether it is, and they are held back.
     pub(crate) async fn hold_back(
         &self,
         context: &Context<'_>,
         item: &DiscoveredCluster,
         state: &ClusterState,
         observations: &mut BTreeMap<NodeId, Observation>,
-    ) {
+    ) -> bool {
         let record = &context.head.record;
         let lacking = self.note(record, state, observations);
         if lacking > 0 && !self.lock().suspect {
@@ -74,6 +74,7 @@ impl Watch {
                 tracing::warn!(%discovery, %error, "the notice can't be left");
             }
         }
+        held.is_some()
     }
 
     /// Takes down whom there was a connection to. Returns how many newly lack one.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use replicante_model::time::millis;
+use replicante_model::summary::Summary;
+use replicante_model::time::{from_millis, millis};
 use replicante_model::{RecordName, Timestamp};
 
 use crate::head::Head;
@@ -69,6 +70,31 @@ pub fn plan(head: &Head, now: Timestamp, timing: Timing) -> Option<Plan> {
         delay: u64::try_from(delay).unwrap_or(MAX_DELAY).min(MAX_DELAY),
         next_due: next_slot(&head.record, head.interval, head.due, now),
     })
+}
+
+/// How long an enabled record has been due and is not done, whether its task was sent or not. `None`: it is not due.
+pub fn overdue(head: &Head, now: Timestamp) -> Option<Duration> {
+    let is_under_way = head.queued_due > head.done_due;
+    let stamp = if is_under_way { head.queued_due.min(head.due) } else { head.due };
+    (head.enabled && stamp <= now).then(|| now.since(stamp))
+}
+
+/// How long a record that owes has been held by nobody: since its lease ended, or since its last holder gave it back
+/// owing. `None`: it owes nothing, or its holder is about to deliver it.
+pub fn unattended(head: &Head, now: Timestamp) -> Option<Duration> {
+    if !head.owed || head.is_held(now) {
+        return None;
+    }
+    let since = if head.lease_until != Timestamp::ZERO {
+        head.lease_until
+    } else {
+        // A release says when the task began and how long it took. Where it can't be read, nothing is known.
+        match Summary::parse(head.summary.as_deref()) {
+            Summary { at: Timestamp::ZERO, .. } => now,
+            Summary { at, ms, .. } => at.plus(from_millis(ms)),
+        }
+    };
+    Some(now.since(since))
 }
 
 /// Whether the record's last task is still in the queue: sent, not done, and not given up.
@@ -201,5 +227,47 @@ mod tests {
         head.lease_until = Timestamp::ZERO;
         (head.queued_due, head.queued_at) = (NOW, NOW);
         assert_eq!(plan(&head, NOW.plus(MINUTE), TIMING), None, "the one-task rule holds");
+    }
+
+    #[test]
+    fn a_record_is_overdue_from_its_due_time_until_it_is_done_queued_or_not() {
+        let mut head = head();
+        head.due = NOW.plus(Duration::from_millis(1));
+        assert_eq!(overdue(&head, NOW), None);
+        head.due = NOW.minus(MINUTE);
+        assert_eq!(overdue(&head, NOW), Some(MINUTE));
+        assert_eq!(overdue(&head, head.due), Some(Duration::ZERO), "from that very moment");
+
+        let sent = plan(&head, NOW, TIMING).unwrap();
+        (head.queued_due, head.queued_at, head.due) = (sent.stamp, NOW, sent.next_due);
+        assert_eq!(overdue(&head, NOW.plus(MINUTE)), Some(2 * MINUTE), "its task is not done");
+        head.done_due = head.queued_due;
+        assert_eq!(overdue(&head, NOW.plus(MINUTE)), None);
+
+        // Sent ahead: its task waits in the queue until it is due.
+        (head.queued_due, head.due) = (NOW.plus(MINUTE), NOW.plus(6 * MINUTE));
+        assert_eq!(overdue(&head, NOW), None);
+        head.due = NOW.minus(MINUTE);
+        assert_eq!(overdue(&head, NOW), Some(MINUTE), "somebody asked for it meanwhile");
+        head.enabled = false;
+        assert_eq!(overdue(&head, NOW), None);
+    }
+
+    #[test]
+    fn what_is_owed_is_unattended_since_its_lease_ended_or_was_given_back() {
+        let mut head = head();
+        head.lease_until = NOW.minus(MINUTE);
+        assert_eq!(unattended(&head, NOW), None, "it owes nothing");
+        head.owed = true;
+        assert_eq!(unattended(&head, NOW), Some(MINUTE));
+        assert_eq!(unattended(&head, head.lease_until), Some(Duration::ZERO));
+        assert_eq!(unattended(&head, NOW.minus(2 * MINUTE)), None, "its holder is at it");
+
+        head.lease_until = Timestamp::ZERO;
+        assert_eq!(unattended(&head, NOW), Some(Duration::ZERO), "since when is not known");
+        head.summary = Some(Summary { at: NOW.minus(MINUTE), ms: 20_000, ..Summary::default() }.to_json());
+        assert_eq!(unattended(&head, NOW), Some(Duration::from_secs(40)));
+        head.lease_until = NOW.plus(60 * MINUTE);
+        assert_eq!(unattended(&head, NOW), Some(Duration::ZERO), "a lease from a wrong clock");
     }
 }

@@ -5,12 +5,15 @@
 //! two schedulers at once cost duplicates, nothing else. A pass that runs out of time leaves the rest to the next,
 //! which begins elsewhere: no record is always the last.
 
+mod pass;
+
 use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use futures::stream::{self, FuturesUnordered, StreamExt};
 use lambda_runtime::{Error, LambdaEvent};
-use replicante_aws::{AwsError, Clients, Cost, Heads, Queue, Table};
+use replicante_aws::{AwsError, Clients, Heads, Queue, Table};
+use replicante_metrics::{Emitter, Function};
 use replicante_model::name::SPREAD_SHARDS;
 use replicante_model::time::millis;
 use replicante_model::{Kind, Timestamp};
@@ -19,6 +22,8 @@ use replicante_protocol::schedule::{Plan, Timing, plan};
 use replicante_protocol::task::Task;
 use replicante_settings::Settings;
 use tokio::time::{Instant, sleep};
+
+pub use crate::pass::Pass;
 
 /// Spread shards that are worked on at once.
 const SHARDS_AT_ONCE: usize = 8;
@@ -38,42 +43,8 @@ pub struct Scheduler {
     timing: Timing,
     /// What is kept of an invocation's time for what is under way at its end.
     margin: Duration,
-}
-
-/// What a pass did.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Pass {
-    /// Heads that it read.
-    pub records: u64,
-    /// Records whose task it sent.
-    pub queued: u64,
-    /// Tasks that the queue refused: their records are where they were.
-    pub refused: u64,
-    /// Records that another scheduler moved on first.
-    pub raced: u64,
-    /// Records whose head can't be read: an operator has to look at them.
-    pub unreadable: u64,
-    /// Spread shards that were left to the next pass for want of time.
-    pub left: u64,
-    /// What it cost.
-    pub cost: Cost,
-    /// The first thing that failed, if any. The other shards were worked on all the same.
-    pub error: Option<String>,
-}
-
-impl std::ops::AddAssign for Pass {
-    fn add_assign(&mut self, other: Pass) {
-        self.records += other.records;
-        self.queued += other.queued;
-        self.refused += other.refused;
-        self.raced += other.raced;
-        self.unreadable += other.unreadable;
-        self.left += other.left;
-        self.cost += other.cost;
-        if self.error.is_none() {
-            self.error = other.error;
-        }
-    }
+    deployment: String,
+    emitter: Option<Emitter>,
 }
 
 impl Scheduler {
@@ -89,7 +60,15 @@ impl Scheduler {
     /// A scheduler that sends to this queue.
     pub fn new(kind: Kind, table: Table, queue: Queue, settings: &Settings) -> Self {
         let timing = Timing { tick: settings.tick, give_up: settings.give_up() };
-        Scheduler { kind, table, queue, timing, margin: settings.margin }
+        let (margin, deployment) = (settings.margin, settings.deployment.clone());
+        Scheduler { kind, table, queue, timing, margin, deployment, emitter: None }
+    }
+
+    /// The same scheduler, that hands the metrics of each invocation to `write`: one line, without its end.
+    #[must_use]
+    pub fn measured(mut self, write: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.emitter = Some(Emitter::new(&self.deployment, Function::scheduler(self.kind), write));
+        self
     }
 
     /// Handles one schedule event.
@@ -98,8 +77,12 @@ impl Scheduler {
     /// When a part of the pass failed: the invocation then counts as failed, and the next pass does the rest.
     pub async fn handle(&self, event: LambdaEvent<EventBridgeEvent>) -> Result<Pass, Error> {
         let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-        let until = Instant::now() + left - self.margin.min(left / 2);
+        let began = Instant::now();
+        let until = began + left - self.margin.min(left / 2);
         let mut pass = self.pass(Timestamp::now(), until).await;
+        if let Some(emitter) = &self.emitter {
+            emitter.emit(&pass.measures(began.elapsed()), Timestamp::now());
+        }
         match pass.error.take() {
             None => Ok(pass),
             Some(error) => Err(error.into()),
@@ -152,6 +135,7 @@ impl Scheduler {
         pass.records = heads.len() as u64;
         pass.unreadable = unreadable.len() as u64;
         pass.error = unreadable.first().map(ToString::to_string);
+        heads.iter().for_each(|head| pass.look(head, now));
         let due: Vec<(Head, Plan)> = heads
             .into_iter()
             .filter_map(|head| plan(&head, now, self.timing).map(|plan| (head, plan)))

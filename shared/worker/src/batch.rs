@@ -9,6 +9,8 @@ use lambda_runtime::Context;
 use replicante_protocol::task::Task;
 use tokio::time::Instant;
 
+use crate::report::TaskReport;
+
 /// When an invocation must be over.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
@@ -28,41 +30,43 @@ impl Deadline {
     }
 }
 
-/// Runs the tasks of a batch, `concurrency` of them at once, and names the messages that failed: those for which `run`
-/// says no.
+/// Runs the tasks of a batch, `concurrency` of them at once. Names the messages that failed, those whose first report
+/// says so, and hands on all reports.
 ///
 /// A message that is no task fails too: it ends in the dead-letter queue, where somebody can look at it.
-pub async fn run_batch<F, Fut>(event: SqsEvent, concurrency: usize, run: F) -> SqsBatchResponse
+pub async fn run_batch<F, Fut>(
+    event: SqsEvent,
+    concurrency: usize,
+    run: F,
+) -> (SqsBatchResponse, Vec<TaskReport>)
 where
     F: Fn(Task) -> Fut,
-    Fut: Future<Output = bool>,
+    Fut: Future<Output = Vec<TaskReport>>,
 {
-    let failures = stream::iter(event.records)
+    let mut running = stream::iter(event.records)
         .map(|message| {
             let id = message.message_id.unwrap_or_default();
             let task = serde_json::from_str::<Task>(message.body.as_deref().unwrap_or_default());
             let running = task.map(&run);
             async move {
-                let acknowledged = match running {
-                    Ok(running) => running.await,
+                match running {
+                    Ok(running) => (id, running.await),
                     Err(error) => {
                         tracing::error!(message = id, %error, "the message is no task");
-                        false
+                        (id, Vec::new())
                     }
-                };
-                (!acknowledged).then_some(id)
+                }
             }
         })
-        .buffer_unordered(concurrency)
-        .filter_map(|failed| async move { failed })
-        .map(|id| {
+        .buffer_unordered(concurrency);
+    let (mut response, mut all) = (SqsBatchResponse::default(), Vec::new());
+    while let Some((id, reports)) = running.next().await {
+        if !reports.first().is_some_and(|report| report.outcome.is_acknowledged()) {
             let mut failure = BatchItemFailure::default();
             failure.item_identifier = id;
-            failure
-        })
-        .collect()
-        .await;
-    let mut response = SqsBatchResponse::default();
-    response.batch_item_failures = failures;
-    response
+            response.batch_item_failures.push(failure);
+        }
+        all.extend(reports);
+    }
+    (response, all)
 }

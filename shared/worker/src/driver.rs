@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
 use replicante_aws::{AwsError, Buried, ClaimError, FenceError, LoadError, Stream, Table};
+use replicante_metrics::Measures;
 use replicante_model::Timestamp;
 use replicante_model::summary::Summary;
 use replicante_protocol::head::Head;
@@ -52,21 +53,24 @@ impl Worker {
         self
     }
 
-    /// Runs one task to its end, and reports it. Returns whether it is done: whether its message may be deleted.
+    /// Runs one task to its end, and reports each claim that it took: at least one. The first says whether it is done,
+    /// that is, whether its message may be deleted.
     ///
     /// Something large takes several claims, each with a commit of its own. They follow at once as long as there is
     /// time for one more; what is left then is due at once, and for the next invocation.
-    pub async fn run<J: Job>(&self, job: &J, task: Task, deadline: Deadline) -> bool {
+    pub async fn run<J: Job>(&self, job: &J, task: Task, deadline: Deadline) -> Vec<TaskReport> {
         let mut report = self.attempt(job, task, deadline).await;
-        let done = report.outcome.is_acknowledged();
+        let mut reports = Vec::new();
         while report.more {
             let left = deadline.instant.saturating_duration_since(Instant::now());
             if left < report.duration + self.margin {
                 break;
             }
-            report = self.attempt(job, report.task.continued(), deadline).await;
+            let task = report.task.clone().continued();
+            reports.push(std::mem::replace(&mut report, self.attempt(job, task, deadline).await));
         }
-        done
+        reports.push(report);
+        reports
     }
 
     /// One claim, and what follows from it.
@@ -90,6 +94,7 @@ impl Worker {
             committed: false,
             events: 0,
             more: false,
+            measures: Measures::default(),
             error: None,
             task,
         };
@@ -102,6 +107,7 @@ impl Worker {
             events: run.events,
             more: run.more,
             cost: run.table.cost() + run.stream.cost(),
+            measures: run.measures,
             error: run.error,
             task: run.task,
         };
@@ -136,6 +142,7 @@ struct Run<'a, J: Job> {
     committed: bool,
     events: u64,
     more: bool,
+    measures: Measures,
     error: Option<String>,
 }
 
@@ -309,6 +316,7 @@ impl<J: Job> Run<'_, J> {
     }
 
     fn worked(&mut self, sequence: u64, worked: Worked<J::State>) -> Reply {
+        self.measures = worked.measures;
         if worked.ended {
             return Reply::Ended;
         }

@@ -3,11 +3,14 @@
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use lambda_runtime::LambdaEvent;
 use replicante_aws::{Clients, Stream, Table};
+use replicante_metrics::Emitter;
+use replicante_model::Timestamp;
 use replicante_settings::Settings;
 
 use crate::batch::{Deadline, run_batch};
 use crate::driver::Worker;
 use crate::job::Job;
+use crate::metrics::measures;
 use crate::report::Observer;
 
 /// A worker function: built once a process, called once an invocation.
@@ -15,6 +18,8 @@ pub struct Function<J> {
     worker: Worker,
     job: J,
     concurrency: usize,
+    deployment: String,
+    emitter: Option<Emitter>,
 }
 
 impl<J: Job> Function<J> {
@@ -26,6 +31,8 @@ impl<J: Job> Function<J> {
             worker: Worker::new(table, stream, settings),
             job: J::new(clients, settings),
             concurrency: settings.concurrency,
+            deployment: settings.deployment.clone(),
+            emitter: None,
         }
     }
 
@@ -36,9 +43,22 @@ impl<J: Job> Function<J> {
         self
     }
 
+    /// The same function, that hands the metrics of each invocation to `write`: one line, without its end.
+    #[must_use]
+    pub fn measured(mut self, write: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        let function = replicante_metrics::Function::worker(J::KIND);
+        self.emitter = Some(Emitter::new(&self.deployment, function, write));
+        self
+    }
+
     /// Handles one batch of tasks.
     pub async fn handle(&self, event: LambdaEvent<SqsEvent>) -> SqsBatchResponse {
         let deadline = Deadline::of(&event.context);
-        run_batch(event.payload, self.concurrency, |task| self.worker.run(&self.job, task, deadline)).await
+        let run = |task| self.worker.run(&self.job, task, deadline);
+        let (response, reports) = run_batch(event.payload, self.concurrency, run).await;
+        if let Some(emitter) = &self.emitter {
+            emitter.emit(&measures(&reports), Timestamp::now());
+        }
+        response
     }
 }

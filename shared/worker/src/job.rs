@@ -3,9 +3,10 @@
 use std::future::Future;
 
 use replicante_aws::{AwsError, Clients, Table};
-use replicante_model::Timestamp;
+use replicante_metrics::Measures;
 use replicante_model::event::{Sealed, Sealer};
 use replicante_model::summary::Summary;
+use replicante_model::{Kind, Timestamp};
 use replicante_protocol::head::Head;
 use replicante_protocol::task::Task;
 use replicante_settings::Settings;
@@ -64,6 +65,8 @@ pub struct Worked<S> {
     pub ended: bool,
     /// What a list shows.
     pub summary: Summary,
+    /// What it measured of its kind, for the metrics.
+    pub measures: Measures,
 }
 
 /// Work that failed: nothing is committed, and the task is reported as failed.
@@ -101,6 +104,9 @@ pub enum Delivered {
 
 /// A kind of record: its state and its work.
 pub trait Job: Sized + Send + Sync + 'static {
+    /// The kind.
+    const KIND: Kind;
+
     /// The record's state, as it is stored.
     type State: Default + Clone + Serialize + DeserializeOwned + Send + Sync;
 

@@ -6,6 +6,7 @@
 //! driver.rs   one task: the machine says which act comes next, the driver carries it out
 //! job.rs      what a kind of record must bring along: its state, its work, its items
 //! report.rs   one wide log line a task
+//! metrics.rs  reports -> what is measured of an invocation
 //! ```
 //!
 //! The driver knows nothing of any one kind of record: its imports prove it. A task never retries itself:
@@ -16,6 +17,7 @@ mod batch;
 mod driver;
 mod function;
 mod job;
+mod metrics;
 mod report;
 
 pub use function::Function;

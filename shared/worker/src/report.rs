@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use replicante_aws::Cost;
+use replicante_metrics::Measures;
 use replicante_model::Timestamp;
 use replicante_protocol::machine::Outcome;
 use replicante_protocol::task::Task;
@@ -27,6 +28,8 @@ pub struct TaskReport {
     pub more: bool,
     /// What it cost.
     pub cost: Cost,
+    /// What its job measured.
+    pub measures: Measures,
     /// What failed, where something did.
     pub error: Option<String>,
 }
@@ -35,8 +38,9 @@ pub struct TaskReport {
 pub type Observer = Arc<dyn Fn(&TaskReport) + Send + Sync>;
 
 impl TaskReport {
-    /// Writes the wide line.
+    /// Writes the wide line. What is zero or not there is left out: most lines tell that nothing changed.
     pub(crate) fn log(&self) {
+        let Cost { write_units, read_units, table_requests, stream_requests, .. } = self.cost;
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
@@ -46,12 +50,12 @@ impl TaskReport {
                     outcome = self.outcome.as_str(),
                     duration_ms = self.duration.as_millis() as u64,
                     late_ms = self.late.map(|late| late.as_millis() as u64),
-                    events = self.events,
-                    more = self.more,
-                    write_units = self.cost.write_units,
-                    read_units = self.cost.read_units,
-                    table_requests = self.cost.table_requests,
-                    stream_requests = self.cost.stream_requests,
+                    events = (self.events > 0).then_some(self.events),
+                    more = self.more.then_some(true),
+                    write_units = (write_units > 0.0).then_some(write_units),
+                    read_units = (read_units > 0.0).then_some(read_units),
+                    table_requests = (table_requests > 0).then_some(table_requests),
+                    stream_requests = (stream_requests > 0).then_some(stream_requests),
                     error = self.error,
                     "task"
                 )
