@@ -14,6 +14,7 @@ use crate::commands::events::EventsArgs;
 use crate::commands::fleet::FleetArgs;
 use crate::commands::forget::{ForgetArgs, UnforgetArgs};
 use crate::commands::get::GetArgs;
+use crate::commands::restore_check::RestoreCheckArgs;
 use crate::commands::task::TaskArgs;
 use crate::commands::up::UpArgs;
 
@@ -59,6 +60,8 @@ pub enum Command {
     Forget(ForgetArgs),
     /// Take a forgotten cluster or node from its source again
     Unforget(UnforgetArgs),
+    /// Raise all epochs after the table was restored, before the functions run again
+    RestoreCheck(RestoreCheckArgs),
     /// Run the simulated fleet alone, for `up` and for tests of your own
     Fleet(FleetArgs),
     /// Measure what this machine does, and what it costs

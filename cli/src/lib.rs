@@ -7,11 +7,12 @@
 //! tally.rs     what task reports add up to  view/       pure: from what is known to the lines people see
 //! check.rs     the promise, checked         records.rs  all records of a kind
 //! demo/        the demo's screen and end    bench/      measurements
+//! restore/     a restored table's epochs
 //! out.rs       writing, closed pipes        logs.rs, signals.rs, error.rs
 //! ```
 //!
 //! Commands read and write through the same adapter as the functions. They write objects and tasks; state and
-//! events are the workers' alone.
+//! events are the workers' alone, but for `restore-check`, which runs while no worker does.
 
 pub mod args;
 pub mod bench;
@@ -26,6 +27,7 @@ pub mod order;
 pub mod out;
 pub mod place;
 pub mod records;
+pub mod restore;
 pub mod signals;
 pub mod tally;
 pub mod view;
@@ -78,6 +80,7 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Discovery(args) => commands::discovery::run(args).await,
         Command::Forget(args) => commands::forget::forget(args).await,
         Command::Unforget(args) => commands::forget::unforget(args).await,
+        Command::RestoreCheck(args) => commands::restore_check::run(args).await,
         Command::Bench(args) => commands::bench::run(args).await,
         Command::Fleet(args) => commands::fleet::run(args).await,
     }

@@ -128,6 +128,21 @@ impl Place {
         }
     }
 
+    /// The `source` of the deployment's events.
+    ///
+    /// # Errors
+    /// When nothing says what the deployment is called.
+    pub fn source(&self) -> Result<String, CliError> {
+        match self.variables.get("REPLICANTE_DEPLOYMENT").filter(|name| !name.is_empty()) {
+            Some(name) => Ok(format!("/replicante/{name}")),
+            None => Err(CliError::Failed(
+                "REPLICANTE_DEPLOYMENT is not set: the name of the deployment, which its events carry; the stack's \
+                 outputs name it"
+                    .into(),
+            )),
+        }
+    }
+
     /// How often the schedulers run there: no interval is shorter.
     ///
     /// # Errors

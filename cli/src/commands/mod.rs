@@ -8,5 +8,6 @@ pub mod events;
 pub mod fleet;
 pub mod forget;
 pub mod get;
+pub mod restore_check;
 pub mod task;
 pub mod up;
