@@ -8,6 +8,7 @@ use replicante_model::time::{human, parse_human};
 
 use crate::commands::apply::ApplyArgs;
 use crate::commands::bench::BenchArgs;
+use crate::commands::capacity::CapacityArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::discovery::DiscoveryArgs;
 use crate::commands::events::EventsArgs;
@@ -60,6 +61,8 @@ pub enum Command {
     Forget(ForgetArgs),
     /// Take a forgotten cluster or node from its source again
     Unforget(UnforgetArgs),
+    /// What a fleet needs of AWS, what that costs, and which quota is met first
+    Capacity(CapacityArgs),
     /// Raise all epochs after the table was restored, before the functions run again
     RestoreCheck(RestoreCheckArgs),
     /// Run the simulated fleet alone, for `up` and for tests of your own

@@ -7,7 +7,7 @@
 //! tally.rs     what task reports add up to  view/       pure: from what is known to the lines people see
 //! check.rs     the promise, checked         records.rs  all records of a kind
 //! demo/        the demo's screen and end    bench/      measurements
-//! restore/     a restored table's epochs
+//! restore/     a restored table's epochs     capacity/   pure: what a fleet needs, and its price
 //! out.rs       writing, closed pipes        logs.rs, signals.rs, error.rs
 //! ```
 //!
@@ -16,6 +16,7 @@
 
 pub mod args;
 pub mod bench;
+pub mod capacity;
 pub mod check;
 pub mod commands;
 pub mod demo;
@@ -80,6 +81,7 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Discovery(args) => commands::discovery::run(args).await,
         Command::Forget(args) => commands::forget::forget(args).await,
         Command::Unforget(args) => commands::forget::unforget(args).await,
+        Command::Capacity(args) => commands::capacity::run(&args),
         Command::RestoreCheck(args) => commands::restore_check::run(args).await,
         Command::Bench(args) => commands::bench::run(args).await,
         Command::Fleet(args) => commands::fleet::run(args).await,

@@ -69,6 +69,7 @@ async fn call(system: &System, operation: &str, request: &Value) -> Result<Value
         .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
         .header("content-type", "application/x-amz-json-1.0")
         .header("authorization", authorization)
+        .header("x-amz-date", "20260102T030405Z")
         .body(request.to_string())
         .send()
         .await?;

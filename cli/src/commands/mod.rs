@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod bench;
+pub mod capacity;
 pub mod demo;
 pub mod discovery;
 pub mod events;

@@ -9,6 +9,7 @@ use crate::error::CliError;
 use crate::out;
 use crate::place::{Place, PlaceArgs};
 use crate::restore::Check;
+use crate::restore::plan::count;
 use crate::restore::raise::Raised;
 use crate::view::style::Tone;
 use crate::view::text::list;
@@ -93,8 +94,11 @@ fn told(raised: &Raised) -> Result<(), CliError> {
             Tone::Warn.paint(&format!("{names}: {why}. They begin anew with their next refresh or run.")),
         );
     }
-    let told = if *removed > 0 { format!(", {removed} clusters told to be removed") } else { String::new() };
-    out::line(format_args!(
-        "raised {records} records and {tombstones} tombstones{told}: the functions may run again"
-    ))
+    let told = match removed {
+        0 => String::new(),
+        removed => format!(", {} told to be removed", count(*removed, "cluster", "clusters")),
+    };
+    let records = count(*records, "record", "records");
+    let tombstones = count(*tombstones, "tombstone", "tombstones");
+    out::line(format_args!("raised {records} and {tombstones}{told}: the functions may run again"))
 }

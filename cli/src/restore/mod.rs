@@ -102,7 +102,8 @@ impl Check {
             told: &plan.told,
         };
         let raised = raiser.all(plan).await?;
-        let left = Survey::of(&self.table).await?.below(mark.epoch);
+        let after = Survey::of(&self.table).await?;
+        let left = after.below(mark.epoch);
         if let Some(first) = left.first() {
             let problem = format!("{} records are not raised, {first} is the first", left.len());
             return Err(CliError::Failed(format!("{problem}: run it again, it goes on from there")));

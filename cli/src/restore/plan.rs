@@ -171,7 +171,8 @@ impl Plan {
     }
 }
 
-fn count(number: usize, one: &str, many: &str) -> String {
+/// A number of things, in words that fit it.
+pub fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 

@@ -56,11 +56,11 @@ pub struct Raiser<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Raised {
     /// Records that began a new epoch.
-    pub records: u64,
+    pub records: usize,
     /// Tombstones that were raised.
-    pub tombstones: u64,
+    pub tombstones: usize,
     /// Clusters that readers knew and the table did not: told to be removed.
-    pub removed: u64,
+    pub removed: usize,
     /// Records whose body did not fit their head, since a backup is not taken in one instant: they begin anew.
     pub anew: Vec<String>,
 }
@@ -102,7 +102,7 @@ impl Raiser<'_> {
         for tombstone in &plan.survey.tombstones {
             if tombstone.epoch < self.mark.epoch {
                 match self.table.raise_tombstone(tombstone, self.mark.epoch).await {
-                    Ok(done) => raised.tombstones += u64::from(done),
+                    Ok(done) => raised.tombstones += usize::from(done),
                     Err(error) => problems.push(error.to_string()),
                 }
             }

@@ -167,7 +167,7 @@ impl Table {
         for _ in 0..ATTEMPTS {
             let tombstone = self.tombstone(record).await?;
             let mut head = head.clone();
-            if let Some(tombstone) = tombstone {
+            if let Some(tombstone) = &tombstone {
                 head.fence = tombstone.fence;
                 head.epoch = head.epoch.max(tombstone.epoch.saturating_add(1));
             }
