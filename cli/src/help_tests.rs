@@ -30,19 +30,22 @@ fn the_help_lists_the_commands() {
     Usage: replicante <COMMAND>
 
     Commands:
-      demo       Watch it work on a simulated fleet that changes, with nothing installed
-      up         Run it on this machine, for your own discoveries
-      get        Show what is known now: clusters, one cluster, discoveries
-      events     Show what changed, and when
-      apply      Store discoveries, and what overrides them for one cluster
-      refresh    Ask for a refresh of a cluster now
-      discover   Ask for a run of a discovery now
-      discovery  Try a discovery without storing anything, or confirm what it holds
-      forget     Remove a cluster or a node, whatever its source says
-      unforget   Take a forgotten cluster or node from its source again
-      fleet      Run the simulated fleet alone, for `up` and for tests of your own
-      bench      Measure what this machine does, and what it costs
-      help       Print this message or the help of the given subcommand(s)
+      demo           Watch it work on a simulated fleet that changes, with nothing installed
+      up             Run it on this machine, for your own discoveries
+      get            Show what is known now: clusters, one cluster, discoveries
+      events         Show what changed, and when
+      apply          Store discoveries, and what overrides them for one cluster
+      refresh        Ask for a refresh of a cluster now
+      discover       Ask for a run of a discovery now
+      discovery      Try a discovery without storing anything, or confirm what it holds
+      forget         Remove a cluster or a node, whatever its source says
+      unforget       Take a forgotten cluster or node from its source again
+      capacity       What a fleet needs of AWS, what that costs, and which quota is met first
+      restore-check  Raise all epochs after the table was restored, before the functions run
+                     again
+      fleet          Run the simulated fleet alone, for `up` and for tests of your own
+      bench          Measure what this machine does, and what it costs
+      help           Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help
@@ -264,6 +267,10 @@ fn the_help_of_get() {
               Data folder of a running `replicante up` [default: the environment, else
               .replicante]
 
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
       -h, --help
               Print help (see a summary with '-h')
     ");
@@ -294,6 +301,10 @@ fn the_help_of_get() {
           --data <DIR>
               Data folder of a running `replicante up` [default: the environment, else
               .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
 
       -h, --help
               Print help (see a summary with '-h')
@@ -343,6 +354,10 @@ fn the_help_of_events_and_apply() {
               Data folder of a running `replicante up` [default: the environment, else
               .replicante]
 
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
       -h, --help
               Print help (see a summary with '-h')
 
@@ -370,6 +385,10 @@ fn the_help_of_events_and_apply() {
           --data <DIR>
               Data folder of a running `replicante up` [default: the environment, else
               .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
 
       -h, --help
               Print help
@@ -413,6 +432,10 @@ fn the_help_of_refresh_and_bench() {
           --data <DIR>
               Data folder of a running `replicante up` [default: the environment, else
               .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
 
       -h, --help
               Print help
@@ -490,4 +513,10 @@ fn the_help_of_refresh_and_bench() {
       -h, --help
               Print help (see a summary with '-h')
     ");
+}
+
+#[test]
+fn the_help_of_capacity_and_restore_check() {
+    insta::assert_snapshot!(help(&["capacity"]), @"");
+    insta::assert_snapshot!(help(&["restore-check"]), @"");
 }

@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(variables["REPLICANTE_TABLE"], "the TableName");
         assert_eq!(variables.len(), 5);
         let error = of_outputs("prod", &outputs(&all[..3])).unwrap_err().to_string();
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @"the stack prod has no output RefreshQueueUrl, Deployment: is it one of Replicante's template, and of this release?");
     }
 
     #[test]

@@ -188,7 +188,8 @@ async fn with_it_readers_start_anew_and_the_stream_folds_to_what_is_stored() {
     }
     let changed = restored.told("changed").await;
     let snapshot = changed.iter().position(|told| told == "cluster.snapshot").unwrap();
-    assert_eq!(changed[snapshot + 1], "node.down node-2", "and then what happened meanwhile: {changed:?}");
+    let then = &changed[snapshot + 1..];
+    assert!(then.contains(&"node.down node-2".to_owned()), "and then what happened meanwhile: {changed:?}");
     assert_eq!(restored.told("off").await.last().unwrap(), "cluster.snapshot", "enabled or not");
     assert_eq!(restored.told("kept").await.last().unwrap(), "cluster.snapshot");
     assert_eq!(restored.told("gone").await.last().unwrap(), "cluster.removed", "it is gone again");
@@ -230,6 +231,11 @@ async fn killed_at_any_point_it_goes_on_from_there() {
     loop {
         let now = Timestamp::now();
         let check = restored.check();
+        let mark = restored.system.table.restore_mark().await.unwrap();
+        if mark.is_some_and(|mark| mark.done.is_some()) {
+            // Killed after its last write.
+            break;
+        }
         let plan = check.plan(now).await.unwrap();
         if System::killed_after(polls, check.carry_out(&plan, now)).await {
             break;
@@ -251,7 +257,12 @@ async fn killed_at_any_point_it_goes_on_from_there() {
 async fn it_is_refused_while_the_functions_work() {
     let mut restored = restored().await;
     // A worker that was killed: its lease is alive.
-    System::killed_after(3, restored.system.refresh("kept")).await;
+    for polls in 1.. {
+        System::killed_after(polls, restored.system.refresh("kept")).await;
+        if restored.system.head(&record("kept")).await.unwrap().is_held(Timestamp::now()) {
+            break;
+        }
+    }
     let problem = restored.check().plan(Timestamp::now()).await.unwrap_err().to_string();
     assert!(problem.starts_with("a worker holds cluster/default/kept until"), "{problem}");
     restored.expire_leases().await;

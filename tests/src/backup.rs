@@ -27,7 +27,7 @@ impl Backup {
             if !start.is_null() {
                 request["ExclusiveStartKey"] = start;
             }
-            let page = call(system, "Scan", &request).await?;
+            let page = call(system, "DynamoDB_20120810.Scan", &request).await?;
             items.extend(page["Items"].as_array().cloned().unwrap_or_default());
             start = page["LastEvaluatedKey"].clone();
             if start.is_null() {
@@ -46,7 +46,9 @@ impl Backup {
         for some in self.items.chunks(AT_ONCE) {
             let puts: Vec<Value> =
                 some.iter().map(|item| json!({ "PutRequest": { "Item": item } })).collect();
-            let left = call(system, "BatchWriteItem", &json!({ "RequestItems": { name: puts } })).await?;
+            let left =
+                call(system, "DynamoDB_20120810.BatchWriteItem", &json!({ "RequestItems": { name: puts } }))
+                    .await?;
             if left["UnprocessedItems"].as_object().is_some_and(|left| !left.is_empty()) {
                 return Err(format!("{name} did not take all items").into());
             }
@@ -59,14 +61,23 @@ impl Backup {
     }
 }
 
-/// One call, as it is on the wire: the adapter has no use for whole tables.
-async fn call(system: &System, operation: &str, request: &Value) -> Result<Value, Failure> {
-    let endpoint = system.local.environment.get("AWS_ENDPOINT_URL_DYNAMODB").ok_or("no endpoint")?;
-    let authorization = "AWS4-HMAC-SHA256 Credential=local/20260102/us-east-1/dynamodb/aws4_request, \
-                         SignedHeaders=host, Signature=0";
+/// One call, as it is on the wire: `DynamoDB_20120810.Scan`, `AmazonSQS.ReceiveMessage`. For what the adapter has no use
+/// for.
+///
+/// # Errors
+/// When the service refuses it.
+pub async fn call(system: &System, target: &str, request: &Value) -> Result<Value, Failure> {
+    let (variable, service) = match target.split_once('_') {
+        Some(("DynamoDB", _)) => ("AWS_ENDPOINT_URL_DYNAMODB", "dynamodb"),
+        _ => ("AWS_ENDPOINT_URL_SQS", "sqs"),
+    };
+    let endpoint = system.local.environment.get(variable).ok_or("no endpoint")?;
+    let authorization = format!(
+        "AWS4-HMAC-SHA256 Credential=local/20260102/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0"
+    );
     let answer = reqwest::Client::new()
         .post(endpoint)
-        .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
+        .header("x-amz-target", target)
         .header("content-type", "application/x-amz-json-1.0")
         .header("authorization", authorization)
         .header("x-amz-date", "20260102T030405Z")
@@ -76,7 +87,7 @@ async fn call(system: &System, operation: &str, request: &Value) -> Result<Value
     let status = answer.status();
     let text = answer.text().await?;
     if !status.is_success() {
-        return Err(format!("{operation}: {status} {text}").into());
+        return Err(format!("{target}: {status} {text}").into());
     }
-    Ok(serde_json::from_str(&text)?)
+    Ok(if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? })
 }

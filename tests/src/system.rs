@@ -20,7 +20,7 @@ use replicante_model::{RecordName, Timestamp};
 use replicante_protocol::head::Head;
 use replicante_protocol::task::Task;
 use replicante_refresh_worker::RefreshWorker;
-use replicante_worker::TaskReport;
+use replicante_worker::{Observer, TaskReport};
 
 use crate::endpoints::endpoints;
 use crate::history::History;
@@ -40,6 +40,7 @@ pub struct System {
     discovery: DiscoveryWorker,
     refresh: RefreshWorker,
     reports: std::sync::Arc<std::sync::Mutex<Vec<TaskReport>>>,
+    observer: Observer,
     _created: Option<Created>,
 }
 
@@ -76,7 +77,7 @@ impl System {
         let world = WorldConfig { clusters: 0, ..WorldConfig::default() };
         let fleet = Fleet::start(FleetConfig { world, ..FleetConfig::default() }).await?;
         let reports = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let observer = {
+        let observer: Observer = {
             let reports = Arc::clone(&reports);
             Arc::new(move |report: &TaskReport| {
                 if let Ok(mut reports) = reports.lock() {
@@ -88,7 +89,8 @@ impl System {
             table: Table::new(&local.clients, &local.settings.table),
             stream: Stream::new(&local.clients, &local.settings.stream),
             discovery: DiscoveryWorker::new(&local.clients, &local.settings).observed(observer.clone()),
-            refresh: RefreshWorker::new(&local.clients, &local.settings).observed(observer),
+            refresh: RefreshWorker::new(&local.clients, &local.settings).observed(observer.clone()),
+            observer,
             local,
             fleet,
             time_left: Duration::from_secs(20),
@@ -108,11 +110,11 @@ impl System {
         Clients::through(&endpoints.expect("the services are embedded"), transport)
     }
 
-    /// Starts the workers again, with the settings of `local` as they are now. Their tasks are not reported.
+    /// Starts the workers again, with the settings of `local` as they are now.
     pub fn restart_workers(&mut self) {
         let (clients, settings) = (&self.local.clients, &self.local.settings);
-        self.discovery = DiscoveryWorker::new(clients, settings);
-        self.refresh = RefreshWorker::new(clients, settings);
+        self.discovery = DiscoveryWorker::new(clients, settings).observed(self.observer.clone());
+        self.refresh = RefreshWorker::new(clients, settings).observed(self.observer.clone());
     }
 
     /// Adds a cluster to the fleet.

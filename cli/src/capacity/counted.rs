@@ -23,22 +23,25 @@ pub const SPREAD: f64 = 64.0;
 
 /// Bytes that an item has beside its data: keys, fence, names.
 pub const ITEM_KEYS: f64 = 100.0;
-/// Bytes of a stored state, as it is compressed: of any, and for each node.
-pub const STATE: (f64, f64) = (400.0, 60.0);
+/// Bytes of a stored state, as it is compressed: of any, and for each node. The sizes are those of simulated Redis clusters,
+/// whose names are alike; yours may be larger.
+pub const STATE: (f64, f64) = (600.0, 32.0);
 /// Bytes of a discovery item, likewise.
-pub const ITEM: (f64, f64) = (300.0, 30.0);
+pub const ITEM: (f64, f64) = (255.0, 3.0);
 /// Bytes of a head.
-pub const HEAD: f64 = 560.0;
-/// Bytes of a discovery's state: for each cluster, and for each of its nodes.
-pub const KNOWN: (f64, f64) = (20.0, 15.0);
+pub const HEAD: f64 = 430.0;
+/// Bytes of a discovery's state: of any, for each cluster, and for each of its nodes.
+pub const KNOWN: (f64, f64, f64) = (290.0, 4.0, 2.0);
 /// Events of a change: something goes down or comes up, and what follows from it. An assumption.
 pub const EVENTS: f64 = 3.0;
 /// Bytes of an event.
-pub const EVENT: f64 = 620.0;
-/// Bytes of a snapshot: of any, and for each node.
-pub const SNAPSHOT: (f64, f64) = (700.0, 500.0);
-/// How much smaller events are stored than published.
-pub const PACKED: f64 = 3.0;
+pub const EVENT: f64 = 490.0;
+/// How much smaller a few events are stored than published.
+pub const PACKED: f64 = 3.3;
+/// Bytes of a snapshot as it is published: of any, and for each node.
+pub const SNAPSHOT: (f64, f64) = (600.0, 490.0);
+/// Bytes of a snapshot as it is stored, likewise.
+pub const SNAPSHOT_PACKED: (f64, f64) = (650.0, 14.0);
 
 /// Calls to the table that a refresh waits for, one after the other: claim, state, discovery item, release.
 pub const CALLS: f64 = 4.0;

@@ -83,15 +83,15 @@ pub fn refresh(nodes: u64) -> Refresh {
     let nodes = nodes as f64;
     let state = of(STATE, nodes);
     let slot = |events: f64| {
-        let events = if events > 0.0 { units(events / PACKED + ITEM_KEYS, WRITE_UNIT) } else { 0.0 };
+        let events = if events > 0.0 { units(events + ITEM_KEYS, WRITE_UNIT) } else { 0.0 };
         COMMIT + units(state + ITEM_KEYS, WRITE_UNIT) + events
     };
     Refresh {
         unchanged_writes: WRITES,
         reads: units(state + ITEM_KEYS, READ_UNIT) + units(of(ITEM, nodes) + ITEM_KEYS, READ_UNIT),
         readings_writes: WRITES + slot(0.0),
-        changed_writes: WRITES + slot(EVENTS * EVENT),
-        snapshot_writes: WRITES + slot(of(SNAPSHOT, nodes)),
+        changed_writes: WRITES + slot(EVENTS * EVENT / PACKED),
+        snapshot_writes: WRITES + slot(of(SNAPSHOT_PACKED, nodes)),
     }
 }
 
@@ -112,16 +112,11 @@ impl Load {
             + changes * (one.changed_writes - WRITES)
             + snapshots * (one.snapshot_writes - WRITES);
         let runs = 1.0 / tick;
-        let known = clusters * of(KNOWN, nodes);
+        let known = KNOWN.0 + clusters * (KNOWN.1 + KNOWN.2 * nodes);
 
-        // A pass reads all heads, eventually consistent; a partition without any costs half a unit too.
-        let pass = SPREAD * (units(clusters * HEAD / SPREAD, READ_UNIT).max(1.0) / 2.0);
-        let idle_pass = SPREAD / 2.0;
         let run_reads = units(known, READ_UNIT).max(1.0) + 2.0;
 
         let due = clusters * tick / interval.max(tick);
-        let by_partition = due / SPREAD;
-        let sends = if by_partition < 1.0 { due } else { SPREAD * (by_partition / SEND_BATCH).ceil() };
         let messages = refreshes + runs;
 
         let invocation = CALLS * CALL + REQUESTS * fleet.latency.as_secs_f64() + batch * nodes * PROCESSOR;
@@ -141,11 +136,11 @@ impl Load {
             refresh: one,
             writes: refreshes * one.unchanged_writes + kept_writes + runs * WRITES,
             kept_writes,
-            reads: refreshes * one.reads + (pass + idle_pass + run_reads) / tick,
+            reads: refreshes * one.reads + (pass_reads(clusters) + pass_reads(0.0) + run_reads) / tick,
             stored_bytes: clusters * (HEAD + 2.0 * of(STATE, nodes) + of(ITEM, nodes) + 3.0 * ITEM_KEYS)
                 + 2.0 * known,
             messages,
-            requests: sends / tick + runs + 2.0 * (refreshes / batch + runs) + IDLE_POLLS / 60.0,
+            requests: sends(due) / tick + runs + 2.0 * (refreshes / batch + runs) + IDLE_POLLS / 60.0,
             events,
             event_bytes,
             put_units: changes * EVENTS + snapshots * parts * units(of(SNAPSHOT, nodes) / parts, PUT_UNIT),
@@ -162,6 +157,27 @@ impl Load {
             due,
         }
     }
+}
+
+/// Read units of one pass over so many heads: all of them, eventually consistent. A partition without any costs half a
+/// unit too.
+pub fn pass_reads(heads: f64) -> f64 {
+    SPREAD * (units(heads * HEAD / SPREAD, READ_UNIT).max(1.0) / 2.0)
+}
+
+/// Requests that one pass sends so many tasks with: those of a partition together, ten at a time. What falls to a partition
+/// is as good as random.
+pub fn sends(due: f64) -> f64 {
+    let mean = due / SPREAD;
+    if mean > 100.0 {
+        return SPREAD * (mean / SEND_BATCH + 0.45);
+    }
+    let (mut requests, mut probability) = (0.0, (-mean).exp());
+    for tasks in 1..300 {
+        probability *= mean / f64::from(tasks);
+        requests += probability * (f64::from(tasks) / SEND_BATCH).ceil();
+    }
+    SPREAD * requests
 }
 
 /// The size of something that has a part for each node.

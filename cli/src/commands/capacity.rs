@@ -201,9 +201,10 @@ fn markdown(all: &[Figures]) -> Vec<String> {
 fn details(one: &Figures) -> Vec<String> {
     let Figures { fleet, load, bill, quotas, prices } = one;
     let Fleet { clusters, nodes, interval, batch, changes, .. } = fleet;
+    let of_each = if *changes == 1.0 { "change" } else { "changes" };
     let mut lines = vec![
         format!(
-            "{} clusters of {nodes} nodes, each refreshed every {} in batches of {batch}, {changes} changes an hour each",
+            "{} clusters of {nodes} nodes, each refreshed every {} in batches of {batch}, {changes} {of_each} an hour each",
             grouped(*clusters as f64, 0),
             human(*interval)
         ),
@@ -257,6 +258,8 @@ fn details(one: &Figures) -> Vec<String> {
     lines.extend(table(&["MET FIRST", "TAKEN", "OF", ""], &rows, None));
     lines.push(String::new());
     let Prices { region, as_of, .. } = prices;
+    // A heading without words leaves spaces behind.
+    lines.iter_mut().for_each(|line| line.truncate(line.trim_end().len()));
     lines.push(format!(
         "List prices of {region} as of {as_of}, without free tiers; docs/cost.md says what is left out."
     ));

@@ -13,14 +13,68 @@ fn printed(line: &str) -> String {
 
 #[test]
 fn one_fleet_is_shown_item_by_item() {
-    insta::assert_snapshot!(printed("replicante capacity --clusters 1000 --nodes 5 --interval 60s"), @"");
+    insta::assert_snapshot!(printed("replicante capacity --clusters 1000 --nodes 5 --interval 60s"), @"
+    1,000 clusters of 5 nodes, each refreshed every 1m in batches of 10, 1 change an hour each
+
+    NEEDED
+    refreshes a second         16.7
+    write units a second       57.7  3 for a refresh, 5 with new readings, 6 with changes
+    read units a second        35.0  2 for a refresh
+    ... provisioned, at 70 %     83  write units, and 51 read units
+    messages a second          16.7  6.0 requests
+    refresh workers at once   0.263  of 158 ms; RefreshConcurrency at least twice that
+    GB-seconds a second       0.284  1.7 invocations
+    events a second           0.880  550 bytes
+    shards                        1
+    log bytes a second        9,262
+
+    USD A MONTH
+    DynamoDB: write units, on demand   94.75
+    DynamoDB: read units, on demand    11.51
+    DynamoDB: storage and recovery      0.00
+    Kinesis: shards, kept for 7 days   25.55
+    Kinesis: PUT units                  0.03
+    SQS: requests                       6.35
+    Lambda: GB-seconds, arm64           9.93
+    Lambda: invocations                 0.90
+    CloudWatch: logs                   12.17
+    CloudWatch: metrics                12.00
+    all                               173.20
+    for a million refreshes             3.95
+
+    BY OTHER MEANS
+    the table provisioned, scaling to 70 %                  111.16
+    the stream on demand                                    176.93
+    2 servers that are always on, with the state in memory  169.27
+
+    MET FIRST                                                   TAKEN       OF
+    refresh scheduler: records that one pass moves on           0.6 %  180,000
+    DynamoDB: write units a second of a table                   0.1 %   40,000  raised on request
+    DynamoDB: read units a second of a table                  < 0.1 %   40,000  raised on request
+    DynamoDB: write units a second of one partition of heads  < 0.1 %    1,000
+    Lambda: concurrent executions of the account              < 0.1 %    1,000  raised on request
+    Kinesis: shards of the account                            < 0.1 %   20,000  raised on request
+    SQS: messages in flight of a queue                        < 0.1 %  120,000  raised on request
+
+    List prices of us-east-1 as of 2025-12, without free tiers; docs/cost.md says what is left out.
+    ");
 }
 
 #[test]
 fn several_are_a_line_each() {
     let several =
         printed("replicante capacity --clusters 100,100000 --nodes 5 --interval 60s,5m --batch 10,1");
-    insta::assert_snapshot!(several, @"");
+    insta::assert_snapshot!(several, @"
+    CLUSTERS  EVERY  BATCH  WRITES/S  WORKERS   TABLE  LAMBDA, SQS   MONTH  PROVISIONED  ALWAYS ON
+         100     1m     10       5.8    0.026      11            3      53           47        158
+         100     1m      1       5.8    0.176      11           13      66           59        158
+     100,000     1m     10     5,764     26.3  10,593        1,546  13,384        7,163      1,653
+     100,000     1m      1     5,764      176  10,593       10,744  25,539       19,318      1,653
+         100     5m     10       1.8    0.005       4            2      43           41        158
+         100     5m      1       1.8    0.035       4            4      46           44        158
+     100,000     5m     10     1,764      5.2   3,147          313   3,742        1,894      1,415
+     100,000     5m      1     1,764     35.2   3,147        2,153   6,173        4,325      1,415
+    ");
 }
 
 #[test]

@@ -246,6 +246,16 @@ mod tests {
         ];
         let told = Told { records: records.into(), events: 12, unreadable: 0 };
         let plan = Plan::new(Standing::New(None), survey, told, NOW.minus(60 * MINUTE), NOW);
-        insta::assert_snapshot!(plan.lines("replicante-restored").join("\n"), @"");
+        insta::assert_snapshot!(plan.lines("replicante-restored").join("\n"), @"
+        table replicante-restored, restored to 2026-01-02T01:04:05.000Z
+          2 clusters, 1 discovery, 1 tombstone
+          last worked on between 2026-01-02T00:33:05.000Z and 2026-01-02T00:34:05.000Z
+          1 record owes events or items: they go out first
+        stream: 12 events since 2026-01-02T00:49:05.000Z
+          the table is behind it in 1 record: cluster/default/orders (42 of 46)
+          found after the backup: cluster/default/new; readers are told that they are removed, and what their source still reports returns
+          applied after the backup: discovery/default/late; apply them again
+        3 records and 1 tombstone go on in epoch 1767319445; each cluster begins it with a snapshot of what is stored
+        ");
     }
 }

@@ -108,7 +108,7 @@ mod tests {
             survey(|head| (head.holder, head.lease_until) = (holder, until)).is_worked_on(NOW, NOW)
         };
         let told = held("c0ffee", NOW.plus(MINUTE)).unwrap();
-        insta::assert_snapshot!(told, @"");
+        insta::assert_snapshot!(told, @"a worker holds cluster/default/orders until 2026-01-02T02:05:05.000Z: stop the schedules and the event sources, and wait until the last invocation has ended");
         assert_eq!(
             held("restore-check/1", NOW.plus(MINUTE)),
             None,
@@ -123,7 +123,7 @@ mod tests {
             survey(|head| head.queued_at = at).is_worked_on(restored_to, NOW)
         };
         let told = queued(NOW.minus(MINUTE), NOW.minus(60 * MINUTE)).unwrap();
-        insta::assert_snapshot!(told, @"");
+        insta::assert_snapshot!(told, @"the functions work on this table: cluster/default/orders was last worked on at 2026-01-02T02:03:05.000Z, and the table was restored to 2026-01-02T01:04:05.000Z. First stop the schedules and the event sources, and wait until the last invocation has ended; from 2026-01-02T02:13:05.000Z on it can be told that they have");
         assert_eq!(queued(NOW.minus(MINUTE), NOW.minus(MINUTE)), None, "before the backup");
         assert_eq!(queued(NOW.minus(11 * MINUTE), NOW.minus(60 * MINUTE)), None, "and nothing since");
         let summary = format!(r#"{{"at":{},"outcome":"ok","ms":1}}"#, NOW.minus(MINUTE).0);
