@@ -517,6 +517,110 @@ fn the_help_of_refresh_and_bench() {
 
 #[test]
 fn the_help_of_capacity_and_restore_check() {
-    insta::assert_snapshot!(help(&["capacity"]), @"");
-    insta::assert_snapshot!(help(&["restore-check"]), @"");
+    insta::assert_snapshot!(help(&["capacity"]), @"
+    What a fleet needs of AWS, what that costs, and which quota is met first
+
+    Usage: replicante capacity [OPTIONS] --clusters <NUMBER> --nodes <NUMBER> --interval <TIME>
+
+    Options:
+          --clusters <NUMBER>
+              Clusters
+
+          --nodes <NUMBER>
+              Nodes of each cluster
+
+          --interval <TIME>
+              How often each is refreshed: 60s to 24h
+
+          --batch <NUMBER>
+              Tasks of one invocation: 10 when there is a backlog, or a batching window; 1 at
+              the worst
+
+              [default: 10]
+
+          --changes <PER_HOUR>
+              Changes of each cluster in an hour
+
+              [default: 1]
+
+          --latency <TIME>
+              How long an agent takes for an answer
+
+              [default: 20ms]
+
+          --prices <FILE>
+              Prices in place of those of us-east-1: a JSON file
+
+      -o, --output <OUTPUT>
+              How to show it
+
+              Possible values:
+              - table:    For people
+              - markdown: For documents: a line a fleet
+              - json:     For programs
+
+              [default: table]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Examples:
+      replicante capacity --clusters 1000 --nodes 5 --interval 60s   one fleet, item by item
+      replicante capacity --clusters 100,10000 --nodes 5 --interval 60s,5m --batch 1,10
+      several, a line each
+      replicante capacity --clusters 1000 --nodes 5 --interval 60s --prices eu.json   prices
+      of another region
+
+    Several values, with commas between them, are compared. A file of prices holds an object
+    with some or all of the
+    fields that `-o json` shows. docs/cost.md says where the figures are from, and what is
+    left out.
+    ");
+    insta::assert_snapshot!(help(&["restore-check"]), @"
+    Raise all epochs after the table was restored, before the functions run again
+
+    Usage: replicante restore-check [OPTIONS] --restored-to <TIME>
+
+    Options:
+          --restored-to <TIME>
+              The point in time that the table was restored to, or when its backup was made
+
+          --dry-run
+              Says what is to be done, and changes nothing
+
+          --again <REASON>
+              Does it although it was done for this restore, and why: every time is a restart
+              for all readers
+
+          --actor <NAME>
+              Who asks: events say so [default: the user]
+
+              [env: REPLICANTE_ACTOR]
+
+      -y, --yes
+              Does not ask
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
+      -h, --help
+              Print help
+
+    Examples:
+      replicante restore-check --restored-to 2026-01-02T03:04:05Z --dry-run   looks, and says
+      what is to be done
+      replicante restore-check --restored-to 2026-01-02T03:04:05Z             asks, and does
+      it
+
+    Required after every restore, before the functions run on the restored table: without it
+    events get numbers that
+    the stream has already. It begins a new epoch of every record: readers start anew, with a
+    snapshot of what was
+    restored. It can be stopped and run again. docs/restore.md says it step by step.
+    ");
 }

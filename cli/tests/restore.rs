@@ -8,20 +8,25 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use replicante::restore::Check;
+use replicante_aws::{FenceError, Restart};
 use replicante_fleet::{Change, Kind, StoreState};
 use replicante_model::{Kind as RecordKind, RecordName, Timestamp};
+use replicante_protocol::head::Head;
 use replicante_protocol::task::Task;
 use replicante_tests::System;
 use replicante_tests::backup::Backup;
 
 /// Missing with the first answer without it, removed with the second.
 const SOON: &str = "  removal: { grace: 0s, confirmations: 2, max_shrink: off }\n";
-const CLUSTERS: [&str; 9] = ["back", "brief", "changed", "gone", "kept", "late", "never", "off", "owes"];
+const CLUSTERS: [&str; 10] =
+    ["alone", "back", "brief", "changed", "gone", "kept", "late", "never", "off", "owes"];
 
 /// A system whose table was restored: what was committed after the backup is in the stream alone.
 struct Restored {
     system: System,
     restored_to: Timestamp,
+    /// A record whose events were committed before the backup, and never published.
+    owed: Head,
 }
 
 fn record(cluster: &str) -> RecordName {
@@ -55,7 +60,7 @@ async fn remove(system: &System, cluster: &str) {
 
 async fn restored() -> Restored {
     let mut system = System::start_embedded(None).await.unwrap();
-    for cluster in ["back", "changed", "gone", "kept", "off", "owes"] {
+    for cluster in ["alone", "back", "changed", "gone", "kept", "off", "owes"] {
         system.add_cluster(cluster, Kind::Redis, 2).unwrap();
     }
     system.apply_discovery(SOON).await.unwrap();
@@ -70,6 +75,8 @@ async fn restored() -> Restored {
     system.add_cluster("never", Kind::Redis, 2).unwrap();
     system.discover().await;
     owe(&system, "owes").await;
+    owe(&system, "alone").await;
+    let owed = system.head(&record("alone")).await.unwrap();
 
     let backup = Backup::of(&system).await.unwrap();
     let restored_to = Timestamp::now();
@@ -89,7 +96,7 @@ async fn restored() -> Restored {
         system.add_cluster(cluster, Kind::Redis, 2).unwrap();
     }
     system.discover().await;
-    for cluster in CLUSTERS {
+    for cluster in CLUSTERS.into_iter().filter(|cluster| *cluster != "alone") {
         system.refresh(cluster).await;
     }
     system.check().await.unwrap();
@@ -98,7 +105,7 @@ async fn restored() -> Restored {
     system.fleet.apply(Change::list("brief", false)).unwrap();
     system.fleet.apply(Change::store("changed", "node-2", StoreState::Down)).unwrap();
     backup.restore(&mut system, "replicante-restored").await.unwrap();
-    Restored { system, restored_to }
+    Restored { system, restored_to, owed }
 }
 
 impl Restored {
@@ -171,14 +178,14 @@ async fn with_it_readers_start_anew_and_the_stream_folds_to_what_is_stored() {
     let told = said(&done);
     assert!(done.status.success(), "{told}");
     for part in [
-        "6 clusters, 1 discovery, 1 tombstone",
-        "1 record owes events or items",
+        "7 clusters, 1 discovery, 1 tombstone",
+        "2 records owe events or items",
         "cluster/default/changed (22 of 32)",
         "cluster/default/brief",
     ] {
         assert!(told.contains(part), "{part}: {told}");
     }
-    assert!(told.contains("raised 7 records and 1 tombstone, 3 clusters"), "{told}");
+    assert!(told.contains("raised 8 records and 1 tombstone, 3 clusters"), "{told}");
 
     restored.run_on().await;
     restored.system.check().await.unwrap();
@@ -199,6 +206,13 @@ async fn with_it_readers_start_anew_and_the_stream_folds_to_what_is_stored() {
         let told = restored.told(cluster).await;
         let removed = told.iter().rposition(|told| told == "cluster.removed").unwrap();
         assert_eq!(told[removed + 1], "cluster.new", "{cluster} returned: {told:?}");
+    }
+
+    let history = restored.system.history().await.unwrap();
+    for sequence in restored.owed.published + 1..=restored.owed.sequence {
+        let id = format!("\"cluster/default/alone/{}/{sequence}\"", restored.owed.epoch);
+        let is_told = |(_, data): &(String, Vec<u8>)| String::from_utf8_lossy(data).contains(&id);
+        assert!(history.records.iter().any(is_told), "{id} was committed before the backup, and is lost");
     }
 
     // Another round of changes goes on from there.
@@ -272,4 +286,32 @@ async fn it_is_refused_while_the_functions_work() {
     restored.run_on().await;
     let problem = restored.check().plan(Timestamp::now()).await.unwrap_err().to_string();
     assert!(problem.starts_with("the functions work on this table"), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_is_begun_by_whoever_holds_the_claim_and_never_goes_back() {
+    let system = System::start_embedded(None).await.unwrap();
+    system.add_cluster("kept", Kind::Redis, 1).unwrap();
+    system.apply_discovery("").await.unwrap();
+    system.discover().await;
+    let (record, table) = (record("kept"), &system.table);
+    let claim = async |holder: &str| {
+        let task = Task::manual(record.clone(), "ann");
+        table.claim(&task, holder, Timestamp::now(), Duration::from_secs(60)).await.unwrap()
+    };
+    let first = claim("first").await;
+    let epoch = first.epoch + 10;
+    system.expire_lease(&record).await.unwrap();
+    let second = claim("second").await;
+    let restart = Restart { epoch, body: None, sequence: 0, owed: false };
+    let taken_over = table.restart(&record, first.fence, &restart).await;
+    assert!(matches!(taken_over, Err(FenceError::TakenOver)), "{taken_over:?}");
+    // Twice, as when a reply is lost.
+    for _ in 0..2 {
+        table.restart(&record, second.fence, &restart).await.unwrap();
+    }
+    let lower = Restart { epoch: epoch - 1, ..restart };
+    assert!(matches!(table.restart(&record, second.fence, &lower).await, Err(FenceError::TakenOver)));
+    let head = system.head(&record).await.unwrap();
+    assert_eq!((head.epoch, head.sequence, head.lease_until), (epoch, 0, Timestamp::ZERO));
 }

@@ -16,7 +16,7 @@ fn one_fleet_is_shown_item_by_item() {
     insta::assert_snapshot!(printed("replicante capacity --clusters 1000 --nodes 5 --interval 60s"), @"
     1,000 clusters of 5 nodes, each refreshed every 1m in batches of 10, 1 change an hour each
 
-    NEEDED
+    NEEDED                         
     refreshes a second         16.7
     write units a second       57.7  3 for a refresh, 5 with new readings, 6 with changes
     read units a second        35.0  2 for a refresh
