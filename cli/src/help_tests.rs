@@ -564,17 +564,13 @@ fn the_help_of_capacity_and_restore_check() {
       -h, --help
               Print help (see a summary with '-h')
 
-    Examples:
-      replicante capacity --clusters 1000 --nodes 5 --interval 60s   one fleet, item by item
-      replicante capacity --clusters 100,10000 --nodes 5 --interval 60s,5m --batch 1,10
-      several, a line each
-      replicante capacity --clusters 1000 --nodes 5 --interval 60s --prices eu.json   prices
-      of another region
+    Examples, with --nodes 5 --interval 60s each:
+      replicante capacity --clusters 1000                        one fleet, item by item
+      replicante capacity --clusters 100,10000 --batch 1,10      several, a line each
+      replicante capacity --clusters 1000 --prices eu.json       by another region's prices
 
-    Several values, with commas between them, are compared. A file of prices holds an object
-    with some or all of the
-    fields that `-o json` shows. docs/cost.md says where the figures are from, and what is
-    left out.
+    A file of prices holds an object with some or all of the fields that `-o json`
+    shows. docs/cost.md says where the figures are from, and what is left out.
     ");
     insta::assert_snapshot!(help(&["restore-check"]), @"
     Raise all epochs after the table was restored, before the functions run again
@@ -612,15 +608,12 @@ fn the_help_of_capacity_and_restore_check() {
               Print help
 
     Examples:
-      replicante restore-check --restored-to 2026-01-02T03:04:05Z --dry-run   looks, and says
-      what is to be done
-      replicante restore-check --restored-to 2026-01-02T03:04:05Z             asks, and does
-      it
+      replicante restore-check --restored-to 2026-01-02T03:04:05Z --dry-run   looks
+      replicante restore-check --restored-to 2026-01-02T03:04:05Z             does it
 
-    Required after every restore, before the functions run on the restored table: without it
-    events get numbers that
-    the stream has already. It begins a new epoch of every record: readers start anew, with a
-    snapshot of what was
-    restored. It can be stopped and run again. docs/restore.md says it step by step.
+    Required after every restore, before the functions run on the restored table: without
+    it events get numbers that the stream has already. Every record begins a new epoch:
+    readers start anew, each cluster with a snapshot of what was restored. It can be
+    stopped and run again. docs/restore.md says it step by step.
     ");
 }

@@ -19,12 +19,12 @@ use crate::view::table::{Cell, table};
 
 /// Values of `capacity`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  \
-    replicante capacity --clusters 1000 --nodes 5 --interval 60s   one fleet, item by item\n  \
-    replicante capacity --clusters 100,10000 --nodes 5 --interval 60s,5m --batch 1,10   several, a line each\n  \
-    replicante capacity --clusters 1000 --nodes 5 --interval 60s --prices eu.json   prices of another region\n\n\
-    Several values, with commas between them, are compared. A file of prices holds an object with some or all of the\n\
-    fields that `-o json` shows. docs/cost.md says where the figures are from, and what is left out.")]
+#[command(after_help = "Examples, with --nodes 5 --interval 60s each:\n  \
+    replicante capacity --clusters 1000                        one fleet, item by item\n  \
+    replicante capacity --clusters 100,10000 --batch 1,10      several, a line each\n  \
+    replicante capacity --clusters 1000 --prices eu.json       by another region's prices\n\n\
+    A file of prices holds an object with some or all of the fields that `-o json`\n\
+    shows. docs/cost.md says where the figures are from, and what is left out.")]
 pub struct CapacityArgs {
     /// Clusters
     #[arg(long, value_name = "NUMBER", required = true, value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..=100_000_000))]

@@ -20,11 +20,12 @@ const NAMES: usize = 5;
 /// Values of `restore-check`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    replicante restore-check --restored-to 2026-01-02T03:04:05Z --dry-run   looks, and says what is to be done\n  \
-    replicante restore-check --restored-to 2026-01-02T03:04:05Z             asks, and does it\n\n\
-    Required after every restore, before the functions run on the restored table: without it events get numbers that\n\
-    the stream has already. It begins a new epoch of every record: readers start anew, with a snapshot of what was\n\
-    restored. It can be stopped and run again. docs/restore.md says it step by step.")]
+    replicante restore-check --restored-to 2026-01-02T03:04:05Z --dry-run   looks\n  \
+    replicante restore-check --restored-to 2026-01-02T03:04:05Z             does it\n\n\
+    Required after every restore, before the functions run on the restored table: without\n\
+    it events get numbers that the stream has already. Every record begins a new epoch:\n\
+    readers start anew, each cluster with a snapshot of what was restored. It can be\n\
+    stopped and run again. docs/restore.md says it step by step.")]
 pub struct RestoreCheckArgs {
     /// The point in time that the table was restored to, or when its backup was made
     #[arg(long, value_name = "TIME", value_parser = time)]
