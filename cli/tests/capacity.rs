@@ -145,7 +145,7 @@ async fn readings_changes_and_snapshots_cost_what_the_formula_says() {
         // A chunk that is written over costs what the larger of the two does: the first of a kind are not like the rest.
         let mut changed = readings;
         for state in [StoreState::Down, StoreState::Up, StoreState::Down, StoreState::Up, StoreState::Down] {
-            system.fleet.apply(Change::store(&name(0), "node-1", state)).unwrap();
+            system.fleet.apply(Change::store(name(0), "node-1", state)).unwrap();
             changed = cost(&system).await;
         }
         let packed_events = system.head(&record).await.unwrap().body.unwrap().outbox_bytes;
