@@ -10,6 +10,7 @@ use replicante_model::time::{human, parse_human};
 
 use crate::commands::apply::ApplyArgs;
 use crate::commands::bench::BenchArgs;
+use crate::commands::capacity::CapacityArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::discovery::DiscoveryArgs;
 use crate::commands::dlq::DlqArgs;
@@ -18,6 +19,7 @@ use crate::commands::fleet::FleetArgs;
 use crate::commands::forget::{ForgetArgs, UnforgetArgs};
 use crate::commands::get::GetArgs;
 use crate::commands::past::{AtArgs, DiffArgs};
+use crate::commands::restore_check::RestoreCheckArgs;
 use crate::commands::status::StatusArgs;
 use crate::commands::task::TaskArgs;
 use crate::commands::up::UpArgs;
@@ -72,6 +74,10 @@ pub enum Command {
     Forget(ForgetArgs),
     /// Take a forgotten cluster or node from its source again
     Unforget(UnforgetArgs),
+    /// What a fleet needs of AWS, what that costs, and which quota is met first
+    Capacity(CapacityArgs),
+    /// Raise all epochs after the table was restored, before the functions run again
+    RestoreCheck(RestoreCheckArgs),
     /// Run the simulated fleet alone, for `up` and for tests of your own
     Fleet(FleetArgs),
     /// Measure what this machine does, and what it costs

@@ -30,24 +30,27 @@ fn the_help_lists_the_commands() {
     Usage: replicante <COMMAND>
 
     Commands:
-      demo         Watch it work on a simulated fleet that changes, with nothing installed
-      up           Run it on this machine, for your own discoveries
-      get          Show what is known now: clusters, one cluster, discoveries
-      events       Show what changed, and when
-      at           Show a cluster as it was at a moment of the past
-      diff         Show what is different in a cluster between two moments
-      status       Say whether Replicante itself is well, and what to do where it is not
-      dlq          Look at the tasks that failed too often, and try them again
-      apply        Store discoveries, and what overrides them for one cluster
-      refresh      Ask for a refresh of a cluster now
-      discover     Ask for a run of a discovery now
-      discovery    Try a discovery without storing anything, or confirm what it holds
-      forget       Remove a cluster or a node, whatever its source says
-      unforget     Take a forgotten cluster or node from its source again
-      fleet        Run the simulated fleet alone, for `up` and for tests of your own
-      bench        Measure what this machine does, and what it costs
-      completions  Write what a shell needs to complete commands and options
-      help         Print this message or the help of the given subcommand(s)
+      demo           Watch it work on a simulated fleet that changes, with nothing installed
+      up             Run it on this machine, for your own discoveries
+      get            Show what is known now: clusters, one cluster, discoveries
+      events         Show what changed, and when
+      at             Show a cluster as it was at a moment of the past
+      diff           Show what is different in a cluster between two moments
+      status         Say whether Replicante itself is well, and what to do where it is not
+      dlq            Look at the tasks that failed too often, and try them again
+      apply          Store discoveries, and what overrides them for one cluster
+      refresh        Ask for a refresh of a cluster now
+      discover       Ask for a run of a discovery now
+      discovery      Try a discovery without storing anything, or confirm what it holds
+      forget         Remove a cluster or a node, whatever its source says
+      unforget       Take a forgotten cluster or node from its source again
+      capacity       What a fleet needs of AWS, what that costs, and which quota is met first
+      restore-check  Raise all epochs after the table was restored, before the functions run
+                     again
+      fleet          Run the simulated fleet alone, for `up` and for tests of your own
+      bench          Measure what this machine does, and what it costs
+      completions    Write what a shell needs to complete commands and options
+      help           Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help
@@ -307,6 +310,10 @@ fn the_help_of_get() {
               Data folder of a running `replicante up` [default: the environment, else
               .replicante]
 
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
       -h, --help
               Print help (see a summary with '-h')
     ");
@@ -338,6 +345,10 @@ fn the_help_of_get() {
           --data <DIR>
               Data folder of a running `replicante up` [default: the environment, else
               .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
 
       -h, --help
               Print help (see a summary with '-h')
@@ -393,6 +404,10 @@ fn the_help_of_events_and_apply() {
               Data folder of a running `replicante up` [default: the environment, else
               .replicante]
 
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
       -h, --help
               Print help (see a summary with '-h')
 
@@ -421,6 +436,10 @@ fn the_help_of_events_and_apply() {
           --data <DIR>
               Data folder of a running `replicante up` [default: the environment, else
               .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
 
       -h, --help
               Print help
@@ -464,6 +483,10 @@ fn the_help_of_refresh_and_bench() {
           --data <DIR>
               Data folder of a running `replicante up` [default: the environment, else
               .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
 
       -h, --help
               Print help
@@ -577,6 +600,10 @@ fn the_help_of_at_diff_status_and_dlq() {
               Data folder of a running `replicante up` [default: the environment, else
               .replicante]
 
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
       -h, --help
               Print help (see a summary with '-h')
 
@@ -624,6 +651,10 @@ fn the_help_of_at_diff_status_and_dlq() {
               Data folder of a running `replicante up` [default: the environment, else
               .replicante]
 
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
       -h, --help
               Print help (see a summary with '-h')
 
@@ -651,6 +682,10 @@ fn the_help_of_at_diff_status_and_dlq() {
           --data <DIR>
               Data folder of a running `replicante up` [default: the environment, else
               .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
 
       -h, --help
               Print help (see a summary with '-h')
@@ -707,7 +742,114 @@ fn the_help_of_at_diff_status_and_dlq() {
               Data folder of a running `replicante up` [default: the environment, else
               .replicante]
 
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
       -h, --help
               Print help (see a summary with '-h')
+    ");
+}
+
+#[test]
+fn the_help_of_capacity_and_restore_check() {
+    insta::assert_snapshot!(help(&["capacity"]), @"
+    What a fleet needs of AWS, what that costs, and which quota is met first
+
+    Usage: replicante capacity [OPTIONS] --clusters <NUMBER> --nodes <NUMBER> --interval <TIME>
+
+    Options:
+          --clusters <NUMBER>
+              Clusters
+
+          --nodes <NUMBER>
+              Nodes of each cluster
+
+          --interval <TIME>
+              How often each is refreshed: 60s to 24h
+
+          --batch <NUMBER>
+              Tasks of one invocation: 10 when there is a backlog, or a batching window; 1 at
+              the worst
+
+              [default: 10]
+
+          --changes <PER_HOUR>
+              Changes of each cluster in an hour
+
+              [default: 1]
+
+          --latency <TIME>
+              How long an agent takes for an answer
+
+              [default: 20ms]
+
+          --prices <FILE>
+              Prices in place of those of us-east-1: a JSON file
+
+      -o, --output <OUTPUT>
+              How to show it
+
+              Possible values:
+              - table:    For people
+              - markdown: For documents: a line a fleet
+              - json:     For programs
+
+              [default: table]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Examples, with --nodes 5 --interval 60s each:
+      replicante capacity --clusters 1000                        one fleet, item by item
+      replicante capacity --clusters 100,10000 --batch 1,10      several, a line each
+      replicante capacity --clusters 1000 --prices eu.json       by another region's prices
+
+    A file of prices holds an object with some or all of the fields that `-o json`
+    shows. docs/cost.md says where the figures are from, and what is left out.
+    ");
+    insta::assert_snapshot!(help(&["restore-check"]), @"
+    Raise all epochs after the table was restored, before the functions run again
+
+    Usage: replicante restore-check [OPTIONS] --restored-to <TIME>
+
+    Options:
+          --restored-to <TIME>
+              The point in time that the table was restored to, or when its backup was made
+
+          --dry-run
+              Says what is to be done, and changes nothing
+
+          --again <REASON>
+              Does it although it was done for this restore, and why: every time is a restart
+              for all readers
+
+          --actor <NAME>
+              Who asks: events say so [default: the user]
+
+              [env: REPLICANTE_ACTOR]
+
+      -y, --yes
+              Does not ask
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
+      -h, --help
+              Print help
+
+    Examples:
+      replicante restore-check --restored-to 2026-01-02T03:04:05Z --dry-run   looks
+      replicante restore-check --restored-to 2026-01-02T03:04:05Z             does it
+
+    Required after every restore, before the functions run on the restored table: without
+    it events get numbers that the stream has already. Every record begins a new epoch:
+    readers start anew, each cluster with a snapshot of what was restored. It can be
+    stopped and run again. docs/restore.md says it step by step.
     ");
 }

@@ -8,14 +8,16 @@
 //! check.rs     the promise, checked         records.rs  all records of a kind
 //! health.rs    pure: what is not well
 //! demo/        the demo's screen and end    bench/      measurements
+//! restore/     a restored table's epochs     capacity/   pure: what a fleet needs, and its price
 //! out.rs       writing, closed pipes        logs.rs, signals.rs, error.rs
 //! ```
 //!
 //! Commands read and write through the same adapter as the functions. They write objects and tasks; state and
-//! events are the workers' alone.
+//! events are the workers' alone, but for `restore-check`, which runs while no worker does.
 
 pub mod args;
 pub mod bench;
+pub mod capacity;
 pub mod check;
 pub mod commands;
 pub mod demo;
@@ -28,6 +30,7 @@ pub mod order;
 pub mod out;
 pub mod place;
 pub mod records;
+pub mod restore;
 pub mod signals;
 pub mod tally;
 pub mod view;
@@ -84,6 +87,8 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Discovery(args) => commands::discovery::run(args).await,
         Command::Forget(args) => commands::forget::forget(args).await,
         Command::Unforget(args) => commands::forget::unforget(args).await,
+        Command::Capacity(args) => commands::capacity::run(&args),
+        Command::RestoreCheck(args) => commands::restore_check::run(args).await,
         Command::Bench(args) => commands::bench::run(args).await,
         Command::Fleet(args) => commands::fleet::run(args).await,
         Command::Completions { shell } => {

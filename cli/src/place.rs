@@ -1,14 +1,15 @@
 //! Where the system is that a command talks to: AWS as the environment says, or what `replicante up` runs.
 //!
-//! In this order: `--data DIR`; the environment, when it names a table, a stream or an endpoint; the folder
-//! `.replicante`, when `up` has written its endpoints there; AWS, when the environment says how to get there.
+//! In this order: `--data DIR`; `--stack NAME`, then `REPLICANTE_STACK`: the outputs of a CloudFormation stack; the
+//! environment, when it names a table, a stream or an endpoint; the folder `.replicante`, when `up` has written its endpoints
+//! there; AWS, when the environment says how to get there.
 
 use std::collections::BTreeMap;
 use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use replicante_aws::{Clients, Endpoints, Queue, Stream, Table};
+use replicante_aws::{Account, Clients, Endpoints, Queue, Stream, Table};
 use replicante_model::Kind;
 use replicante_model::time::parse_human;
 use replicante_settings::AddressPolicy;
@@ -23,6 +24,16 @@ pub const DATA: &str = ".replicante";
 const ENVIRONMENT: &str = "environment.json";
 /// Name of table and stream, unless said.
 const NAME: &str = "replicante";
+/// Names the stack, unless `--stack` does.
+const STACK: &str = "REPLICANTE_STACK";
+/// The outputs that a stack must have, and the settings that they stand for.
+const OUTPUTS: [(&str, &str); 5] = [
+    ("TableName", "REPLICANTE_TABLE"),
+    ("StreamName", "REPLICANTE_STREAM"),
+    ("DiscoveryQueueUrl", "REPLICANTE_DISCOVERY_QUEUE_URL"),
+    ("RefreshQueueUrl", "REPLICANTE_REFRESH_QUEUE_URL"),
+    ("Deployment", "REPLICANTE_DEPLOYMENT"),
+];
 const SERVICES: [&str; 3] = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL_SQS"];
 /// How long a local service may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -33,6 +44,10 @@ pub struct PlaceArgs {
     /// Data folder of a running `replicante up` [default: the environment, else .replicante]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// CloudFormation stack of a deployment on AWS, whose outputs name its table, stream and queues [default:
+    /// REPLICANTE_STACK, else the environment]
+    #[arg(long, value_name = "NAME", conflicts_with = "data")]
+    pub stack: Option<String>,
 }
 
 /// The system that a command talks to.
@@ -48,6 +63,7 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Source {
     Environment,
+    Stack(String),
     Folder(PathBuf),
 }
 
@@ -60,10 +76,19 @@ impl Place {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let default = Path::new(DATA).join(ENVIRONMENT).is_file();
         let home = home().is_some_and(|home| home.join(".aws/config").is_file());
-        match source(args.data.as_deref(), &variable, default, home)? {
+        match source(args, &variable, default, home)? {
             Source::Environment => {
                 let clients = Clients::from_env().await;
                 let variables: BTreeMap<String, String> = std::env::vars().collect();
+                check(&variables, None).await?;
+                Ok(Place { clients, variables, local: false })
+            }
+            Source::Stack(stack) => {
+                let clients = Clients::from_env().await;
+                let outputs = replicante_stack::outputs(&Account::of_terminal(), &stack).await;
+                let outputs = outputs.map_err(|error| CliError::Failed(error.to_string()))?;
+                let mut variables: BTreeMap<String, String> = std::env::vars().collect();
+                variables.extend(of_outputs(&stack, &outputs)?);
                 check(&variables, None).await?;
                 Ok(Place { clients, variables, local: false })
             }
@@ -128,6 +153,21 @@ impl Place {
         }
     }
 
+    /// The `source` of the deployment's events.
+    ///
+    /// # Errors
+    /// When nothing says what the deployment is called.
+    pub fn source(&self) -> Result<String, CliError> {
+        match self.variables.get("REPLICANTE_DEPLOYMENT").filter(|name| !name.is_empty()) {
+            Some(name) => Ok(format!("/replicante/{name}")),
+            None => Err(CliError::Failed(
+                "REPLICANTE_DEPLOYMENT is not set: the name of the deployment, which its events carry; the stack's \
+                 outputs name it"
+                    .into(),
+            )),
+        }
+    }
+
     /// How often the schedulers run there: no interval is shorter.
     ///
     /// # Errors
@@ -157,10 +197,25 @@ impl Place {
     }
 }
 
+/// The settings that a stack's outputs stand for. Others of its outputs are nobody's business here.
+fn of_outputs(stack: &str, outputs: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, CliError> {
+    let known = |output: &str| outputs.get(output).filter(|value| !value.is_empty());
+    let missing: Vec<&str> =
+        OUTPUTS.iter().filter(|(output, _)| known(output).is_none()).map(|(output, _)| *output).collect();
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        return Err(CliError::Failed(format!(
+            "the stack {stack} has no output {missing}: is it one of Replicante's template, and of this release?"
+        )));
+    }
+    let variable = |(output, name): &(&str, &str)| Some(((*name).to_owned(), known(output)?.clone()));
+    Ok(OUTPUTS.iter().filter_map(variable).collect())
+}
+
 /// Decides where the variables are from. `default`: the default folder has endpoints; `profile`: AWS is
 /// configured in the home folder.
 fn source(
-    data: Option<&Path>,
+    args: &PlaceArgs,
     variable: &dyn Fn(&str) -> Option<String>,
     default: bool,
     profile: bool,
@@ -168,14 +223,16 @@ fn source(
     let named = ["REPLICANTE_TABLE", "REPLICANTE_STREAM", "AWS_ENDPOINT_URL"];
     let aws = ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"];
     let set = |names: &[&str]| names.iter().any(|name| variable(name).is_some());
-    match data {
-        Some(folder) => Ok(Source::Folder(folder.to_owned())),
-        None if set(&named) || set(&SERVICES) => Ok(Source::Environment),
-        None if default => Ok(Source::Folder(PathBuf::from(DATA))),
-        None if set(&aws) || profile => Ok(Source::Environment),
-        None => Err(CliError::Failed(format!(
+    let stack = args.stack.clone().or_else(|| variable(STACK));
+    match (&args.data, stack) {
+        (Some(folder), _) => Ok(Source::Folder(folder.clone())),
+        (None, Some(stack)) => Ok(Source::Stack(stack)),
+        (None, None) if set(&named) || set(&SERVICES) => Ok(Source::Environment),
+        (None, None) if default => Ok(Source::Folder(PathBuf::from(DATA))),
+        (None, None) if set(&aws) || profile => Ok(Source::Environment),
+        (None, None) => Err(CliError::Failed(format!(
             "nothing says where Replicante runs: start it here with `{program} up -f FILE`, name its data folder \
-             with --data DIR, or set AWS_REGION, REPLICANTE_TABLE and REPLICANTE_STREAM for a deployment on AWS",
+             with --data DIR, or the stack of a deployment on AWS with --stack NAME",
             program = out::program()
         ))),
     }
@@ -232,8 +289,35 @@ mod tests {
     use super::*;
 
     fn find(data: Option<&str>, set: &[&str], default: bool) -> Result<Source, CliError> {
+        found(&PlaceArgs { data: data.map(PathBuf::from), stack: None }, set, default)
+    }
+
+    fn found(args: &PlaceArgs, set: &[&str], default: bool) -> Result<Source, CliError> {
         let variable = |name: &str| set.contains(&name).then(|| "x".to_owned());
-        source(data.map(Path::new), &variable, default, false)
+        source(args, &variable, default, false)
+    }
+
+    #[test]
+    fn a_stack_comes_before_the_environment_and_the_one_that_is_named_before_its_variable() {
+        let named = PlaceArgs { data: None, stack: Some("prod".into()) };
+        let set = ["REPLICANTE_STACK", "REPLICANTE_TABLE", "AWS_ENDPOINT_URL"];
+        assert_eq!(found(&named, &set, true).unwrap(), Source::Stack("prod".into()));
+        assert_eq!(find(None, &set, true).unwrap(), Source::Stack("x".into()));
+        assert_eq!(find(Some("d"), &set, true).unwrap(), Source::Folder("d".into()));
+    }
+
+    #[test]
+    fn a_stack_without_the_outputs_of_the_template_is_refused_with_what_it_lacks() {
+        let outputs = |names: &[&str]| -> BTreeMap<String, String> {
+            names.iter().map(|name| ((*name).to_owned(), format!("the {name}"))).collect()
+        };
+        let all =
+            ["TableName", "StreamName", "DiscoveryQueueUrl", "RefreshQueueUrl", "Deployment", "Dashboard"];
+        let variables = of_outputs("prod", &outputs(&all)).unwrap();
+        assert_eq!(variables["REPLICANTE_TABLE"], "the TableName");
+        assert_eq!(variables.len(), 5);
+        let error = of_outputs("prod", &outputs(&all[..3])).unwrap_err().to_string();
+        insta::assert_snapshot!(error, @"the stack prod has no output RefreshQueueUrl, Deployment: is it one of Replicante's template, and of this release?");
     }
 
     #[test]
@@ -249,7 +333,7 @@ mod tests {
     #[test]
     fn who_says_nothing_is_told_what_to_say() {
         let error = find(None, &[], false).unwrap_err().to_string();
-        assert!(error.contains("up -f FILE") && error.contains("AWS_REGION"), "{error}");
+        assert!(error.contains("up -f FILE") && error.contains("--stack NAME"), "{error}");
     }
 
     #[tokio::test]
@@ -261,7 +345,7 @@ mod tests {
             SERVICES.iter().map(|name| ((*name).to_owned(), url.clone())).collect();
         let json = serde_json::to_string(&variables).unwrap();
         std::fs::write(folder.path().join(ENVIRONMENT), json).unwrap();
-        let args = PlaceArgs { data: Some(folder.path().to_owned()) };
+        let args = PlaceArgs { data: Some(folder.path().to_owned()), stack: None };
         assert!(Place::find(&args).await.is_ok_and(|place| place.local));
         drop(listener);
         // Where nothing listens, and no other process of this machine will.

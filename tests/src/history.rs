@@ -101,7 +101,8 @@ impl Checked {
     /// Compares with what is stored, while nobody writes. Nothing is lost: each head's last event was read. Nothing is
     /// invented: no record has events beyond its head, and stored and folded views are the same, in both directions.
     /// A head that still owes is excused from its last events being read. The last event of a record that has ended, or
-    /// that has returned and told nothing yet, is that it was removed.
+    /// that has returned and told nothing yet, is that it was removed; a discovery that goes on in a new epoch may have told
+    /// nothing yet.
     ///
     /// # Errors
     /// Says what is broken.
@@ -127,7 +128,9 @@ impl Checked {
     async fn compare_one(&self, table: &Table, head: &Head) -> Result<(), Failure> {
         let key = head.record.key();
         let last = self.events.get(&key).and_then(|events| events.last()?.position());
-        let earlier = self.events.get(&key).is_some_and(|events| ends(events));
+        // A discovery begins an epoch without a word.
+        let earlier =
+            head.record.kind == Kind::Discovery || self.events.get(&key).is_some_and(|events| ends(events));
         let read = match last {
             Some((epoch, _)) if head.sequence == 0 && epoch < head.epoch && earlier => (head.epoch, 0),
             last => last.unwrap_or((head.epoch, 0)),

@@ -1,5 +1,6 @@
 //! The harness of the end-to-end tests: a fleet, the services and the functions, driven step by step.
 
+pub mod backup;
 mod endpoints;
 pub mod faults;
 mod history;

@@ -21,7 +21,7 @@ use replicante_protocol::head::Head;
 use replicante_protocol::task::Task;
 use replicante_refresh_worker::RefreshWorker;
 use replicante_scheduler::Scheduler;
-use replicante_worker::TaskReport;
+use replicante_worker::{Observer, TaskReport};
 
 use crate::endpoints::endpoints;
 use crate::history::History;
@@ -43,6 +43,7 @@ pub struct System {
     refresh: RefreshWorker,
     reports: Arc<Mutex<Vec<TaskReport>>>,
     metrics: Lines,
+    observer: Observer,
     _created: Option<Created>,
 }
 
@@ -83,7 +84,7 @@ impl System {
         let fleet = Fleet::start(FleetConfig { world, ..FleetConfig::default() }).await?;
         let reports = Arc::new(Mutex::new(Vec::new()));
         let metrics = Lines::default();
-        let observer = {
+        let observer: Observer = {
             let reports = Arc::clone(&reports);
             Arc::new(move |report: &TaskReport| {
                 if let Ok(mut reports) = reports.lock() {
@@ -98,8 +99,9 @@ impl System {
                 .observed(observer.clone())
                 .measured(into(&metrics)),
             refresh: RefreshWorker::new(&local.clients, &local.settings)
-                .observed(observer)
+                .observed(observer.clone())
                 .measured(into(&metrics)),
+            observer,
             local,
             fleet,
             time_left: Duration::from_secs(20),
@@ -120,11 +122,14 @@ impl System {
         Clients::through(&endpoints.expect("the services are embedded"), transport)
     }
 
-    /// Starts the workers again, with the settings of `local` as they are now. Their tasks are not reported.
+    /// Starts the workers again, with the settings of `local` as they are now.
     pub fn restart_workers(&mut self) {
         let (clients, settings) = (&self.local.clients, &self.local.settings);
-        self.discovery = DiscoveryWorker::new(clients, settings).measured(into(&self.metrics));
-        self.refresh = RefreshWorker::new(clients, settings).measured(into(&self.metrics));
+        let observer = || self.observer.clone();
+        self.discovery =
+            DiscoveryWorker::new(clients, settings).observed(observer()).measured(into(&self.metrics));
+        self.refresh =
+            RefreshWorker::new(clients, settings).observed(observer()).measured(into(&self.metrics));
     }
 
     /// The scheduler of a kind of record.

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod bench;
+pub mod capacity;
 pub mod demo;
 pub mod discovery;
 pub mod dlq;
@@ -10,6 +11,7 @@ pub mod fleet;
 pub mod forget;
 pub mod get;
 pub mod past;
+pub mod restore_check;
 pub mod status;
 pub mod task;
 pub mod up;

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{
     ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
 use futures::stream::{self, StreamExt, TryStreamExt};
-use replicante_model::{RecordName, Timestamp};
+use replicante_model::{Kind, RecordName, Timestamp};
 use replicante_protocol::head::Head;
 
 use crate::calls::{Item, Key, Transaction, string};
@@ -37,13 +37,33 @@ pub enum Buried {
 }
 
 /// What is left of a record that has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Tombstone {
-    fence: u64,
-    epoch: u64,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tombstone {
+    /// The record.
+    pub record: RecordName,
+    /// Its last fence.
+    pub fence: u64,
+    /// Its last epoch.
+    pub epoch: u64,
 }
 
-fn tombstone_key(record: &RecordName) -> Key {
+impl Tombstone {
+    pub(crate) fn from_item(kind: Kind, item: &Item) -> Result<Self, AwsError> {
+        let path = string(item, "sk").unwrap_or_default();
+        let what = || format!("the tombstone of {kind} {path}");
+        let (namespace, id) = path
+            .split_once('/')
+            .ok_or_else(|| AwsError::stored(what(), "its sort key is not namespace/id"))?;
+        let number = |name: &str| {
+            let number = item.get(name).and_then(|value| value.as_n().ok()).and_then(|n| n.parse().ok());
+            number.ok_or_else(|| AwsError::stored(what(), format!("`{name}` is no whole number")))
+        };
+        let record = RecordName::new(kind, namespace, id);
+        Ok(Tombstone { record, fence: number("fence")?, epoch: number("epoch")? })
+    }
+}
+
+pub(crate) fn tombstone_key(record: &RecordName) -> Key {
     Key { pk: format!("gone#{}", record.kind), sk: record.path() }
 }
 
@@ -147,7 +167,7 @@ impl Table {
         for _ in 0..ATTEMPTS {
             let tombstone = self.tombstone(record).await?;
             let mut head = head.clone();
-            if let Some(tombstone) = tombstone {
+            if let Some(tombstone) = &tombstone {
                 head.fence = tombstone.fence;
                 head.epoch = head.epoch.max(tombstone.epoch.saturating_add(1));
             }
@@ -158,7 +178,7 @@ impl Table {
                 .build()
                 .map_err(|error| AwsError::stored(action(), error))?;
             let end = match tombstone {
-                Some(Tombstone { fence, epoch }) => {
+                Some(Tombstone { fence, epoch, .. }) => {
                     let guard = Guard::fence(fence).on("#epoch = :epoch", &["epoch"]);
                     self.delete(tombstone_key(record), guard.with(":epoch", number(epoch)), action)?
                 }
@@ -177,15 +197,10 @@ impl Table {
         Err(AwsError::Call { action: action(), reason: "it ends and returns all the time: try again".into() })
     }
 
-    async fn tombstone(&self, record: &RecordName) -> Result<Option<Tombstone>, AwsError> {
+    pub(crate) async fn tombstone(&self, record: &RecordName) -> Result<Option<Tombstone>, AwsError> {
         let what = || format!("the tombstone of {record}");
         let got = self.get(tombstone_key(record), || format!("reading {}", what())).await?;
-        let Some(item) = got else { return Ok(None) };
-        let number = |name: &str| {
-            let number = item.get(name).and_then(|value| value.as_n().ok()).and_then(|n| n.parse().ok());
-            number.ok_or_else(|| AwsError::stored(what(), format!("`{name}` is no whole number")))
-        };
-        Ok(Some(Tombstone { fence: number("fence")?, epoch: number("epoch")? }))
+        got.map(|item| Tombstone::from_item(record.kind, &item)).transpose()
     }
 
     fn delete(
@@ -206,7 +221,11 @@ impl Table {
         Ok(TransactWriteItem::builder().delete(delete).build())
     }
 
-    fn check_absent(&self, key: Key, what: impl FnOnce() -> String) -> Result<TransactWriteItem, AwsError> {
+    pub(crate) fn check_absent(
+        &self,
+        key: Key,
+        what: impl FnOnce() -> String,
+    ) -> Result<TransactWriteItem, AwsError> {
         let check = ConditionCheck::builder()
             .table_name(&*self.name)
             .set_key(Some(key.into()))

@@ -9,7 +9,8 @@
 //!
 //! `silence.rs` notes beside the view since when an agent gives no answer; `observer.rs` says when that is more likely
 //! to be the worker's own fault, `notice.rs` how a discovery comes to tell it. And back again: `fold.rs` applies events
-//! to a view, `past.rs` up to a moment, `reader.rs` keeps a reader's place in the stream.
+//! to a view, `past.rs` up to a moment, `reader.rs` keeps a reader's place in the stream, `restart.rs` begins a new epoch
+//! after a restore.
 //! The law that ties them together: `fold(old, diff(old, new)) == new`, for any two views.
 
 pub mod absence;
@@ -31,6 +32,7 @@ pub mod primaries;
 pub mod reader;
 pub mod record;
 pub mod refresh;
+pub mod restart;
 mod silence;
 pub mod snapshot;
 pub mod summary;

@@ -1,0 +1,101 @@
+//! `--stack`: the real command, on a CloudFormation that answers as AWS does.
+
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../shared/stack/tests/fake/mod.rs"]
+mod fake;
+
+use std::collections::BTreeMap;
+use std::process::{Command, Output};
+
+use fake::{Fake, Said};
+use replicante_local::{Local, LocalConfig};
+
+/// Runs the command with the endpoints of a local system, and nothing else of it.
+fn run(environment: &BTreeMap<String, String>, fake: &Fake, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_replicante"));
+    for name in ["AWS_PROFILE", "REPLICANTE_STACK", "REPLICANTE_TABLE"] {
+        command.env_remove(name);
+    }
+    let aws = environment.iter().filter(|(name, _)| name.starts_with("AWS_"));
+    command.envs(aws).env("AWS_ENDPOINT_URL_CLOUDFORMATION", &fake.url).args(arguments).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_is_found_by_its_name_and_what_it_names_is_used() {
+    let local = Local::start(&LocalConfig::default()).await.unwrap();
+    let fake = Fake::start().await;
+    let settings = &local.settings;
+    let outputs = [
+        ("TableName", settings.table.as_str()),
+        ("StreamName", settings.stream.as_str()),
+        ("DiscoveryQueueUrl", settings.discovery_queue.as_str()),
+        ("RefreshQueueUrl", settings.refresh_queue.as_str()),
+        ("RefreshDeadLettersUrl", "http://127.0.0.1:9/dead"),
+        ("Deployment", "prod"),
+    ];
+    fake.say(Said::outputs(&outputs));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("discovery.yaml");
+    let object = "apiVersion: replicante.io/v0\nkind: Discovery\nmetadata: { name: fleet }\n\
+                  spec: { interval: 60s, refresh: { interval: 60s }, source: { file: { path: x.json } } }\n";
+    std::fs::write(&file, object).unwrap();
+    let applied =
+        run(&local.environment, &fake, &["apply", "--stack", "replicante", "-f", file.to_str().unwrap()]);
+    assert!(applied.status.success(), "{}", stderr(&applied));
+    for arguments in
+        [["get", "discoveries", "--stack", "replicante"], ["discover", "fleet", "--stack", "replicante"]]
+    {
+        let done = run(&local.environment, &fake, &arguments);
+        assert!(done.status.success(), "{arguments:?}: {}", stderr(&done));
+        assert!(String::from_utf8_lossy(&done.stdout).contains("fleet"), "{arguments:?}");
+    }
+    let by_variable = BTreeMap::from([("REPLICANTE_STACK".to_owned(), "replicante".to_owned())]);
+    let mut environment = local.environment.clone();
+    environment.extend(by_variable.clone());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_replicante"));
+    let aws = environment.iter().filter(|(name, _)| name.starts_with("AWS_"));
+    command.envs(aws).envs(by_variable).env("AWS_ENDPOINT_URL_CLOUDFORMATION", &fake.url);
+    let events = command.args(["events"]).output().unwrap();
+    assert!(events.status.success(), "{}", stderr(&events));
+    assert_eq!(fake.asked().len(), 4, "each command asked once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_said_with_the_way_out() {
+    let local = Local::start(&LocalConfig::default()).await.unwrap();
+    let fake = Fake::start().await;
+    let cases = [
+        (
+            Said::error(400, "ValidationError", "Stack with id nowhere does not exist"),
+            "there is no stack nowhere in us-east-1",
+        ),
+        (Said::error(403, "AccessDenied", "not authorized"), "cloudformation:DescribeStacks"),
+        (
+            Said::outputs(&[("TableName", "t")]),
+            "the stack nowhere has no output StreamName, DiscoveryQueueUrl",
+        ),
+    ];
+    for (said, expected) in cases {
+        fake.say(said);
+        let refused = run(&local.environment, &fake, &["get", "clusters", "--stack", "nowhere"]);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(stderr(&refused).contains(expected), "{}", stderr(&refused));
+    }
+
+    // Nothing of AWS in the environment, and no profile.
+    let folder = tempfile::tempdir().unwrap();
+    let bare = |region: Option<&str>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_replicante"));
+        command.env_clear().env("HOME", folder.path()).env("AWS_EC2_METADATA_DISABLED", "true");
+        command.envs(region.map(|region| ("AWS_REGION", region)));
+        stderr(&command.args(["get", "clusters", "--stack", "prod"]).output().unwrap())
+    };
+    assert!(bare(None).contains("no region; set AWS_REGION"), "{}", bare(None));
+    assert!(bare(Some("eu-central-1")).contains("no credentials"), "{}", bare(Some("eu-central-1")));
+}

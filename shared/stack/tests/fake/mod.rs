@@ -1,0 +1,97 @@
+//! A CloudFormation that says what the test says, on a port of its own. Shared with the tests of the command line.
+#![allow(dead_code, missing_docs, clippy::unwrap_used)]
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpListener;
+
+/// What is answered.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    pub status: u16,
+    pub body: String,
+}
+
+impl Said {
+    /// A stack with these outputs.
+    pub fn outputs(outputs: &[(&str, &str)]) -> Said {
+        let member = |(key, value): &(&str, &str)| {
+            format!("<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>")
+        };
+        let outputs: String = outputs.iter().map(member).collect();
+        let body = format!(
+            "<DescribeStacksResponse xmlns=\"http://cloudformation.amazonaws.com/doc/2010-05-15/\">\
+             <DescribeStacksResult><Stacks><member><StackName>replicante</StackName>\
+             <StackStatus>CREATE_COMPLETE</StackStatus><Outputs>{outputs}</Outputs></member></Stacks>\
+             </DescribeStacksResult><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata>\
+             </DescribeStacksResponse>"
+        );
+        Said { status: 200, body }
+    }
+
+    /// An error of CloudFormation's.
+    pub fn error(status: u16, code: &str, message: &str) -> Said {
+        let body = format!(
+            "<ErrorResponse xmlns=\"http://cloudformation.amazonaws.com/doc/2010-05-15/\"><Error><Type>Sender</Type>\
+             <Code>{code}</Code><Message>{message}</Message></Error><RequestId>1</RequestId></ErrorResponse>"
+        );
+        Said { status, body }
+    }
+}
+
+pub struct Fake {
+    pub url: String,
+    said: Arc<Mutex<Said>>,
+    /// Who signed, and the body.
+    asked: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+impl Fake {
+    pub async fn start() -> Fake {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let fake = Fake { url, said: Arc::default(), asked: Arc::default() };
+        let shared = (Arc::clone(&fake.said), Arc::clone(&fake.asked));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let shared = shared.clone();
+                let service = service_fn(move |request| answer(request, shared.clone()));
+                tokio::spawn(async move {
+                    let builder = auto::Builder::new(TokioExecutor::new());
+                    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        fake
+    }
+
+    pub fn say(&self, said: Said) {
+        *self.said.lock().unwrap() = said;
+    }
+
+    pub fn asked(&self) -> Vec<(String, String)> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+type Shared = (Arc<Mutex<Said>>, Arc<Mutex<Vec<(String, String)>>>);
+
+async fn answer(
+    request: Request<Incoming>,
+    (said, asked): Shared,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let authorization =
+        request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
+    let body = request.into_body().collect().await.unwrap().to_bytes();
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    asked.lock().unwrap().push((authorization.unwrap_or_default(), body));
+    let Said { status, body } = said.lock().unwrap().clone();
+    Ok(Response::builder().status(status).body(Full::new(body.into())).unwrap())
+}
