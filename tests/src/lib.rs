@@ -1,9 +1,10 @@
 //! The harness of the end-to-end tests: a fleet, the services and the functions, driven step by step.
 
+pub mod bootstraps;
 mod endpoints;
 pub mod faults;
 mod history;
 mod system;
 
 pub use history::{Checked, History};
-pub use system::{Failure, System};
+pub use system::{Failure, Running, System};

@@ -1,9 +1,12 @@
 //! A whole system, driven step by step: no schedule fires by itself.
+//!
+//! The workers run in the process of the test, or, where the environment names their bootstraps, as Lambda runs them
+//! (`bootstraps/`).
 
 use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::time::Duration;
@@ -13,7 +16,7 @@ use lambda_runtime::LambdaEvent;
 use replicante_aws::{Clients, Endpoints, ObjectWrite, Stream, Table, Transport};
 use replicante_discovery_worker::DiscoveryWorker;
 use replicante_fleet::{Change, Fleet, FleetConfig, Kind, WorldConfig};
-use replicante_local::{Local, LocalConfig, task_event, within};
+use replicante_local::{Local, LocalConfig, Runner, Stopped, task_event, task_payload, within};
 use replicante_model::discovery::DiscoveryState;
 use replicante_model::view::{ClusterState, ClusterView};
 use replicante_model::{RecordName, Timestamp};
@@ -22,6 +25,7 @@ use replicante_protocol::task::Task;
 use replicante_refresh_worker::RefreshWorker;
 use replicante_worker::TaskReport;
 
+use crate::bootstraps::{self, Bootstraps, Deployed, Function};
 use crate::endpoints::endpoints;
 use crate::history::History;
 
@@ -37,10 +41,36 @@ pub struct System {
     pub stream: Stream,
     /// How long each invocation may last: 20 s unless said.
     pub time_left: Duration,
-    discovery: DiscoveryWorker,
-    refresh: RefreshWorker,
-    reports: std::sync::Arc<std::sync::Mutex<Vec<TaskReport>>>,
+    workers: Workers,
+    reports: Arc<Mutex<Vec<TaskReport>>>,
     _created: Option<Created>,
+}
+
+/// How the workers run.
+enum Workers {
+    InProcess { discovery: DiscoveryWorker, refresh: RefreshWorker },
+    Deployed(Deployed),
+}
+
+/// A system that runs by itself.
+pub enum Running {
+    /// In this process.
+    InProcess(Runner),
+    /// As Lambda runs it.
+    Deployed(Bootstraps),
+}
+
+impl Running {
+    /// Stops: no new work begins, and what is in flight may finish within `grace`.
+    ///
+    /// # Errors
+    /// What kept a part of it from running.
+    pub async fn stop(self, grace: Duration) -> Result<Stopped, Failure> {
+        match self {
+            Running::InProcess(runner) => Ok(runner.stop(grace).await),
+            Running::Deployed(bootstraps) => bootstraps.stop(grace).await,
+        }
+    }
 }
 
 /// Whatever keeps a test from going on.
@@ -53,11 +83,21 @@ impl System {
     /// # Errors
     /// When a part does not start.
     pub async fn start() -> Result<Self, Failure> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same, with these settings, by their variables.
+    ///
+    /// # Errors
+    /// When a part does not start.
+    pub async fn start_with(settings: &[(&str, &str)]) -> Result<Self, Failure> {
+        let overrides = settings.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let config = LocalConfig { overrides, ..LocalConfig::default() };
         let Some(endpoints) = endpoints(&|name| std::env::var(name).ok())? else {
-            return Self::start_embedded(None).await;
+            return Self::new(Local::start(&config).await?, None).await;
         };
         let name = unique_name();
-        let local = Local::on(&endpoints, &name, &LocalConfig::default()).await?;
+        let local = Local::on(&endpoints, &name, &config).await?;
         let queues = [local.settings.discovery_queue.clone(), local.settings.refresh_queue.clone()];
         Self::new(local, Some(Created { endpoints, name, queues })).await
     }
@@ -72,23 +112,33 @@ impl System {
         Self::new(Local::start(&config).await?, None).await
     }
 
+    /// The same, with workers in this process whatever the environment says: for what looks into them.
+    ///
+    /// # Errors
+    /// When a part does not start.
+    pub async fn start_in_process() -> Result<Self, Failure> {
+        let mut system = Self::start().await?;
+        system.run_in_process();
+        Ok(system)
+    }
+
+    /// Runs the workers in this process from now on.
+    pub fn run_in_process(&mut self) {
+        self.workers = in_process(&self.local, &self.reports);
+    }
+
     async fn new(local: Local, created: Option<Created>) -> Result<Self, Failure> {
         let world = WorldConfig { clusters: 0, ..WorldConfig::default() };
         let fleet = Fleet::start(FleetConfig { world, ..FleetConfig::default() }).await?;
-        let reports = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let observer = {
-            let reports = Arc::clone(&reports);
-            Arc::new(move |report: &TaskReport| {
-                if let Ok(mut reports) = reports.lock() {
-                    reports.push(report.clone());
-                }
-            })
+        let reports = Arc::new(Mutex::new(Vec::new()));
+        let workers = match bootstraps::folder()? {
+            Some(folder) => Workers::Deployed(Deployed::new(&folder, bootstraps::environment(&local)?)),
+            None => in_process(&local, &reports),
         };
         Ok(System {
             table: Table::new(&local.clients, &local.settings.table),
             stream: Stream::new(&local.clients, &local.settings.stream),
-            discovery: DiscoveryWorker::new(&local.clients, &local.settings).observed(observer.clone()),
-            refresh: RefreshWorker::new(&local.clients, &local.settings).observed(observer),
+            workers,
             local,
             fleet,
             time_left: Duration::from_secs(20),
@@ -108,11 +158,37 @@ impl System {
         Clients::through(&endpoints.expect("the services are embedded"), transport)
     }
 
-    /// Starts the workers again, with the settings of `local` as they are now. Their tasks are not reported.
+    /// Starts the workers again, with the settings of `local` as they are now.
+    ///
+    /// # Panics
+    /// When they are deployed, and no variables say these settings.
+    #[expect(clippy::expect_used, reason = "a test with settings that no function can have has failed")]
     pub fn restart_workers(&mut self) {
-        let (clients, settings) = (&self.local.clients, &self.local.settings);
-        self.discovery = DiscoveryWorker::new(clients, settings);
-        self.refresh = RefreshWorker::new(clients, settings);
+        self.workers = match &self.workers {
+            Workers::InProcess { .. } => in_process(&self.local, &self.reports),
+            Workers::Deployed(deployed) => {
+                let environment = bootstraps::environment(&self.local).expect("variables say the settings");
+                Workers::Deployed(deployed.redeployed(environment))
+            }
+        };
+    }
+
+    /// The deployed functions, where the workers are not in this process.
+    pub fn deployed(&self) -> Option<&Deployed> {
+        match &self.workers {
+            Workers::InProcess { .. } => None,
+            Workers::Deployed(deployed) => Some(deployed),
+        }
+    }
+
+    /// Lets schedules, queues and functions run by themselves.
+    pub fn run(&self) -> Running {
+        match &self.workers {
+            Workers::InProcess { .. } => Running::InProcess(Runner::start(&self.local, Arc::new(|_| {}))),
+            Workers::Deployed(deployed) => {
+                Running::Deployed(Bootstraps::start(&self.local, deployed, 4, self.time_left))
+            }
+        }
     }
 
     /// Adds a cluster to the fleet.
@@ -158,14 +234,12 @@ impl System {
 
     /// Runs one manual discovery task.
     pub async fn discover(&self) -> SqsBatchResponse {
-        self.discovery
-            .handle(self.event(&[Task::manual(RecordName::discovery("default", "fleet"), "test")]))
-            .await
+        self.run_discovery(Task::manual(RecordName::discovery("default", "fleet"), "test")).await
     }
 
     /// Runs one discovery task of this kind.
     pub async fn run_discovery(&self, task: Task) -> SqsBatchResponse {
-        self.discovery.handle(self.event(&[task])).await
+        self.work(Function::DiscoveryWorker, &[task]).await
     }
 
     /// Runs one manual refresh task.
@@ -175,12 +249,26 @@ impl System {
 
     /// Runs one refresh task.
     pub async fn run_refresh(&self, task: Task) -> SqsBatchResponse {
-        self.refresh.handle(self.event(&[task])).await
+        self.work(Function::RefreshWorker, &[task]).await
     }
 
     /// Runs several refresh tasks as one batch.
     pub async fn run_refreshes(&self, tasks: &[Task]) -> SqsBatchResponse {
-        self.refresh.handle(self.event(tasks)).await
+        self.work(Function::RefreshWorker, tasks).await
+    }
+
+    #[expect(clippy::expect_used, reason = "a test whose function can't be invoked has failed")]
+    async fn work(&self, function: Function, tasks: &[Task]) -> SqsBatchResponse {
+        match &self.workers {
+            Workers::InProcess { discovery, .. } if function == Function::DiscoveryWorker => {
+                discovery.handle(self.event(tasks)).await
+            }
+            Workers::InProcess { refresh, .. } => refresh.handle(self.event(tasks)).await,
+            Workers::Deployed(deployed) => {
+                let payload = task_payload(tasks).expect("tasks make a payload");
+                deployed.batch(function, &payload, self.time_left).await.expect("the function is invoked")
+            }
+        }
     }
 
     /// Polls a future a number of times, then drops it as a kill would. True when it ended before that.
@@ -279,7 +367,27 @@ impl System {
 
     /// The reports of all tasks since the last call.
     pub fn reports(&self) -> Vec<TaskReport> {
-        self.reports.lock().map(|mut reports| std::mem::take(&mut *reports)).unwrap_or_default()
+        match &self.workers {
+            Workers::InProcess { .. } => {
+                self.reports.lock().map(|mut reports| std::mem::take(&mut *reports)).unwrap_or_default()
+            }
+            Workers::Deployed(deployed) => deployed.reports(),
+        }
+    }
+}
+
+/// Workers in this process, whose reports are kept.
+fn in_process(local: &Local, reports: &Arc<Mutex<Vec<TaskReport>>>) -> Workers {
+    let reports = Arc::clone(reports);
+    let observer = Arc::new(move |report: &TaskReport| {
+        if let Ok(mut reports) = reports.lock() {
+            reports.push(report.clone());
+        }
+    });
+    let (clients, settings) = (&local.clients, &local.settings);
+    Workers::InProcess {
+        discovery: DiscoveryWorker::new(clients, settings).observed(observer.clone()),
+        refresh: RefreshWorker::new(clients, settings).observed(observer),
     }
 }
 
