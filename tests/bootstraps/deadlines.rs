@@ -10,24 +10,26 @@ use crate::rig::{LONG, Rig};
 /// A service does not answer one of the calls until the time is over.
 async fn every_call(kind: Kind) {
     let Some(mut rig) = Rig::start(kind, &[]).await else { return };
-    let mut ended_at_deadline = 0;
+    let (mut killed, mut given_up) = (0, 0);
     for call in 0.. {
         rig.change(&format!("{call}"));
         let mut process = rig.process().await;
         let most = Duration::from_millis(400);
         let (ended, stuck) = rig.disturbed(&mut process, (call, Moment::After), most, async |_| {}).await;
-        // On a busy machine it may be over before that call.
+        // Near its deadline a worker gives up what it does by itself. On a busy machine it comes that far before the call.
+        let gave_up = ended == Ended::Answered(br#"{"batchItemFailures":[{"itemIdentifier":"m0"}]}"#.as_slice().into());
         let at_deadline = ended == Ended::TimedOut;
-        assert!(at_deadline || !stuck, "call {call}: {ended:?}");
-        ended_at_deadline += usize::from(at_deadline);
+        assert!(at_deadline || gave_up || !stuck, "call {call}: {ended:?}");
+        killed += usize::from(at_deadline);
+        given_up += usize::from(gave_up);
         rig.told().await;
         rig.landed().await;
-        if !at_deadline {
+        if !stuck && !at_deadline {
             break;
         }
     }
-    println!("{kind}: killed at its deadline {ended_at_deadline} times");
-    assert!(ended_at_deadline >= 4, "{ended_at_deadline}");
+    println!("{kind}: killed at its deadline {killed} times, gave up {given_up} times");
+    assert!(killed >= 4, "{killed}");
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ async fn refused(function: Function, name: &str, value: Option<&str>) -> Option<
 
 #[tokio::test]
 async fn a_function_that_can_t_start_says_in_one_line_which_variable_is_wrong_and_what_is_allowed() {
-    let lease = "REPLICANTE_LEASE is '3 weeks': ";
+    let lease = "REPLICANTE_LEASE is `3 weeks`: ";
     for (name, value, kind, expected) in [
         ("REPLICANTE_TABLE", None, "Replicante.Settings", "REPLICANTE_TABLE is not set: Name of the DynamoDB table."),
         ("REPLICANTE_LEASE", Some("3 weeks"), "Replicante.Settings", lease),
