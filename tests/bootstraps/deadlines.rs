@@ -17,7 +17,8 @@ async fn every_call(kind: Kind) {
         let most = Duration::from_millis(400);
         let (ended, stuck) = rig.disturbed(&mut process, (call, Moment::After), most, async |_| {}).await;
         // Near its deadline a worker gives up what it does by itself. On a busy machine it comes that far before the call.
-        let gave_up = ended == Ended::Answered(br#"{"batchItemFailures":[{"itemIdentifier":"m0"}]}"#.as_slice().into());
+        let gave_up =
+            ended == Ended::Answered(br#"{"batchItemFailures":[{"itemIdentifier":"m0"}]}"#.as_slice().into());
         let at_deadline = ended == Ended::TimedOut;
         assert!(at_deadline || gave_up || !stuck, "call {call}: {ended:?}");
         killed += usize::from(at_deadline);

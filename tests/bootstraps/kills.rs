@@ -14,7 +14,8 @@ async fn every_call(kind: Kind) {
         for moment in Moment::ALL {
             rig.change(&format!("{call}, {moment:?}"));
             let mut process = rig.process().await;
-            let killed = rig.disturbed(&mut process, (call, moment), LONG, async |it| it.kill().unwrap()).await;
+            let killed =
+                rig.disturbed(&mut process, (call, moment), LONG, async |it| it.kill().unwrap()).await;
             match killed {
                 (Ended::Exited(how), true) => assert_eq!(how, "signal 9"),
                 (Ended::Answered(_), false) => {}

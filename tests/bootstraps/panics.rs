@@ -35,7 +35,10 @@ async fn every_call(aborts: bool) {
         let panicked = !matches!(ended, Ended::Answered(_));
         if panicked {
             let log = process.logged().unwrap();
-            assert!(log.lines().any(|line| line.contains("ERROR") && line.contains("belongs to this test")), "{log}");
+            assert!(
+                log.lines().any(|line| line.contains("ERROR") && line.contains("belongs to this test")),
+                "{log}"
+            );
         }
         system.expire_lease(&record).await.unwrap();
         match ended {

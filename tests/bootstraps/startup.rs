@@ -6,7 +6,11 @@ use serde_json::Value;
 use crate::rig::deployed;
 
 /// Takes a variable away, or gives it this value. What the Runtime API was told, and the lines of the log.
-async fn refused(function: Function, name: &str, value: Option<&str>) -> Option<(String, String, Vec<Value>)> {
+async fn refused(
+    function: Function,
+    name: &str,
+    value: Option<&str>,
+) -> Option<(String, String, Vec<Value>)> {
     let system = deployed(&[]).await?;
     let mut image = system.deployed().unwrap().image(function);
     // An empty variable counts as none, as those that Lambda itself gives.
@@ -23,7 +27,12 @@ async fn refused(function: Function, name: &str, value: Option<&str>) -> Option<
 async fn a_function_that_can_t_start_says_in_one_line_which_variable_is_wrong_and_what_is_allowed() {
     let lease = "REPLICANTE_LEASE is `3 weeks`: ";
     for (name, value, kind, expected) in [
-        ("REPLICANTE_TABLE", None, "Replicante.Settings", "REPLICANTE_TABLE is not set: Name of the DynamoDB table."),
+        (
+            "REPLICANTE_TABLE",
+            None,
+            "Replicante.Settings",
+            "REPLICANTE_TABLE is not set: Name of the DynamoDB table.",
+        ),
         ("REPLICANTE_LEASE", Some("3 weeks"), "Replicante.Settings", lease),
         ("AWS_ACCESS_KEY_ID", None, "Replicante.Environment", "AWS_ACCESS_KEY_ID is not set"),
     ] {

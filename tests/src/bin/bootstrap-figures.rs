@@ -44,7 +44,8 @@ async fn figures(function: Function, image: &Image) -> Result<Figures, Failure> 
         let status = std::fs::read_to_string(format!("/proc/{}/status", sandbox.pid()?))?;
         let schedstat = std::fs::read_to_string(format!("/proc/{}/schedstat", sandbox.pid()?))?;
         let nanos = schedstat.split(' ').next().and_then(|nanos| nanos.parse().ok());
-        processor = processor.min(Duration::from_nanos(nanos.ok_or("the kernel keeps no time of processes")?));
+        processor =
+            processor.min(Duration::from_nanos(nanos.ok_or("the kernel keeps no time of processes")?));
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse().ok());
         memory = memory.max(kib.ok_or("the kernel does not say how much memory it used")?);

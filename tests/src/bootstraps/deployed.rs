@@ -54,7 +54,12 @@ impl Deployed {
     ///
     /// # Errors
     /// When no process starts, or its log is not as it should be.
-    pub async fn invoke(&self, function: Function, payload: &Value, most: Duration) -> Result<Ended, Failure> {
+    pub async fn invoke(
+        &self,
+        function: Function,
+        payload: &Value,
+        most: Duration,
+    ) -> Result<Ended, Failure> {
         let warm = {
             let mut warm = locked(&self.0.warm);
             warm.iter().position(|(known, _)| *known == function).map(|index| warm.swap_remove(index).1)

@@ -23,7 +23,7 @@ mod sandbox;
 mod tap;
 
 pub use deployed::Deployed;
-pub use runner::Bootstraps;
 pub use environment::{environment, folder};
+pub use runner::Bootstraps;
 pub use sandbox::{Ended, Function, Image, NotStarted, Sandbox, Signals};
 pub use tap::{Moment, Tap};

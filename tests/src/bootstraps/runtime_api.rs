@@ -157,7 +157,10 @@ impl Shared {
             .header("lambda-runtime-aws-request-id", &next.id)
             .header("lambda-runtime-deadline-ms", deadline.as_millis().to_string())
             .header("lambda-runtime-invoked-function-arn", &next.arn)
-            .header("lambda-runtime-trace-id", format!("Root=1-{:08x}-{:024x};Sampled=0", deadline.as_secs(), 1))
+            .header(
+                "lambda-runtime-trace-id",
+                format!("Root=1-{:08x}-{:024x};Sampled=0", deadline.as_secs(), 1),
+            )
             .body(Full::new(next.payload))
             .unwrap_or_default()
     }
