@@ -41,7 +41,7 @@ async fn functions_whose_processes_are_killed_and_stopped_keep_the_views_current
         sleep(Duration::from_millis(random.random_range(1..60))).await;
         let (cluster, node) = (random.random_range(0..CLUSTERS), random.random_range(1..=3));
         let state = if random.random_bool(0.5) { StoreState::Up } else { StoreState::Down };
-        system.fleet.apply(Change::store(&format!("c{cluster}"), &format!("node-{node}"), state)).unwrap();
+        system.fleet.apply(Change::store(format!("c{cluster}"), format!("node-{node}"), state)).unwrap();
         let busy = system.deployed().unwrap().busy();
         if busy.is_empty() {
             continue;
@@ -67,7 +67,7 @@ async fn functions_whose_processes_are_killed_and_stopped_keep_the_views_current
     for n in 0..CLUSTERS {
         for node in 1..=3 {
             let state = if n == 0 && node == 2 { StoreState::Down } else { StoreState::Up };
-            system.fleet.apply(Change::store(&format!("c{n}"), &format!("node-{node}"), state)).unwrap();
+            system.fleet.apply(Change::store(format!("c{n}"), format!("node-{node}"), state)).unwrap();
         }
     }
     let end = Instant::now() + Duration::from_secs(60);

@@ -48,7 +48,7 @@ pub struct System {
 
 /// How the workers run.
 enum Workers {
-    InProcess { discovery: DiscoveryWorker, refresh: RefreshWorker },
+    InProcess(Box<(DiscoveryWorker, RefreshWorker)>),
     Deployed(Deployed),
 }
 
@@ -165,7 +165,7 @@ impl System {
     #[expect(clippy::expect_used, reason = "a test with settings that no function can have has failed")]
     pub fn restart_workers(&mut self) {
         self.workers = match &self.workers {
-            Workers::InProcess { .. } => in_process(&self.local, &self.reports),
+            Workers::InProcess(_) => in_process(&self.local, &self.reports),
             Workers::Deployed(deployed) => {
                 let environment = bootstraps::environment(&self.local).expect("variables say the settings");
                 Workers::Deployed(deployed.redeployed(environment))
@@ -176,7 +176,7 @@ impl System {
     /// The deployed functions, where the workers are not in this process.
     pub fn deployed(&self) -> Option<&Deployed> {
         match &self.workers {
-            Workers::InProcess { .. } => None,
+            Workers::InProcess(_) => None,
             Workers::Deployed(deployed) => Some(deployed),
         }
     }
@@ -184,7 +184,7 @@ impl System {
     /// Lets schedules, queues and functions run by themselves.
     pub fn run(&self) -> Running {
         match &self.workers {
-            Workers::InProcess { .. } => Running::InProcess(Runner::start(&self.local, Arc::new(|_| {}))),
+            Workers::InProcess(_) => Running::InProcess(Runner::start(&self.local, Arc::new(|_| {}))),
             Workers::Deployed(deployed) => {
                 Running::Deployed(Bootstraps::start(&self.local, deployed, 4, self.time_left))
             }
@@ -260,10 +260,10 @@ impl System {
     #[expect(clippy::expect_used, reason = "a test whose function can't be invoked has failed")]
     async fn work(&self, function: Function, tasks: &[Task]) -> SqsBatchResponse {
         match &self.workers {
-            Workers::InProcess { discovery, .. } if function == Function::DiscoveryWorker => {
-                discovery.handle(self.event(tasks)).await
-            }
-            Workers::InProcess { refresh, .. } => refresh.handle(self.event(tasks)).await,
+            Workers::InProcess(workers) => match function {
+                Function::DiscoveryWorker => workers.0.handle(self.event(tasks)).await,
+                _ => workers.1.handle(self.event(tasks)).await,
+            },
             Workers::Deployed(deployed) => {
                 let payload = task_payload(tasks).expect("tasks make a payload");
                 deployed.batch(function, &payload, self.time_left).await.expect("the function is invoked")
@@ -368,7 +368,7 @@ impl System {
     /// The reports of all tasks since the last call.
     pub fn reports(&self) -> Vec<TaskReport> {
         match &self.workers {
-            Workers::InProcess { .. } => {
+            Workers::InProcess(_) => {
                 self.reports.lock().map(|mut reports| std::mem::take(&mut *reports)).unwrap_or_default()
             }
             Workers::Deployed(deployed) => deployed.reports(),
@@ -385,10 +385,10 @@ fn in_process(local: &Local, reports: &Arc<Mutex<Vec<TaskReport>>>) -> Workers {
         }
     });
     let (clients, settings) = (&local.clients, &local.settings);
-    Workers::InProcess {
-        discovery: DiscoveryWorker::new(clients, settings).observed(observer.clone()),
-        refresh: RefreshWorker::new(clients, settings).observed(observer),
-    }
+    Workers::InProcess(Box::new((
+        DiscoveryWorker::new(clients, settings).observed(observer.clone()),
+        RefreshWorker::new(clients, settings).observed(observer),
+    )))
 }
 
 /// What a test created on services that outlive it. It is removed when this is dropped.

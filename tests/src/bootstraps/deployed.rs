@@ -23,9 +23,15 @@ struct Shared {
     folder: PathBuf,
     environment: BTreeMap<String, String>,
     warm: Mutex<Vec<(Function, Sandbox)>>,
-    /// What has an invocation, each under its number.
-    busy: Mutex<(u64, BTreeMap<u64, (Function, Signals)>)>,
+    busy: Mutex<Invocations>,
     reports: Mutex<Vec<TaskReport>>,
+}
+
+/// What has an invocation, each under its number.
+#[derive(Default)]
+struct Invocations {
+    last: u64,
+    under_way: BTreeMap<u64, (Function, Signals)>,
 }
 
 impl Deployed {
@@ -107,7 +113,7 @@ impl Deployed {
 
     /// The processes that have an invocation now.
     pub fn busy(&self) -> Vec<(Function, Signals)> {
-        locked(&self.0.busy).1.values().copied().collect()
+        locked(&self.0.busy).under_way.values().copied().collect()
     }
 
     /// The reports of all tasks since the last call.
@@ -122,16 +128,16 @@ struct Busy<'a>(&'a Shared, u64);
 impl<'a> Busy<'a> {
     fn new(shared: &'a Shared, function: Function, signals: Signals) -> Self {
         let mut busy = locked(&shared.busy);
-        busy.0 += 1;
-        let number = busy.0;
-        busy.1.insert(number, (function, signals));
+        busy.last += 1;
+        let number = busy.last;
+        busy.under_way.insert(number, (function, signals));
         Busy(shared, number)
     }
 }
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        locked(&self.0.busy).1.remove(&self.1);
+        locked(&self.0.busy).under_way.remove(&self.1);
     }
 }
 
