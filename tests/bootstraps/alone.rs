@@ -37,7 +37,8 @@ async fn functions_whose_processes_are_killed_and_stopped_keep_the_views_current
     let running = system.run();
     let mut random = StdRng::seed_from_u64(1);
     let (mut killed, mut stopped, began) = (0, 0, Instant::now());
-    while began.elapsed() < STORM {
+    while began.elapsed() < STORM || killed < 5 || stopped < 5 {
+        assert!(began.elapsed() < 6 * STORM, "only {killed} killed, {stopped} stopped");
         sleep(Duration::from_millis(random.random_range(1..60))).await;
         let (cluster, node) = (random.random_range(0..CLUSTERS), random.random_range(1..=3));
         let state = if random.random_bool(0.5) { StoreState::Up } else { StoreState::Down };
@@ -61,7 +62,6 @@ async fn functions_whose_processes_are_killed_and_stopped_keep_the_views_current
         }
     }
     println!("killed {killed}, stopped {stopped}");
-    assert!(killed > 10 && stopped > 10, "{killed}, {stopped}");
 
     // From now on all is well: the queues bring back what was lost, and each cluster is seen as it is.
     for n in 0..CLUSTERS {
