@@ -1,6 +1,7 @@
 //! A worker that is killed at any point loses nothing, repeats nothing and invents nothing.
 //!
-//! A kill is a future dropped after a number of polls: what it had sent may still land.
+//! A kill is a future dropped after a number of polls: what it had sent may still land. So the workers run in this
+//! process, whatever the environment says; tests/bootstraps kills real ones.
 
 use replicante_fleet::{Change, Kind, StoreState};
 use replicante_model::RecordName;
@@ -8,7 +9,7 @@ use replicante_tests::System;
 
 #[tokio::test]
 async fn a_refresh_killed_at_any_point_is_recovered_by_the_next_claim() {
-    let system = System::start().await.unwrap();
+    let system = System::start_in_process().await.unwrap();
     system.add_cluster("zk", Kind::Zookeeper, 3).unwrap();
     system.apply_discovery("").await.unwrap();
     system.discover().await;
@@ -36,7 +37,7 @@ async fn a_refresh_killed_at_any_point_is_recovered_by_the_next_claim() {
 
 #[tokio::test]
 async fn a_discovery_killed_at_any_point_delivers_every_item() {
-    let system = System::start().await.unwrap();
+    let system = System::start_in_process().await.unwrap();
     system.apply_discovery("").await.unwrap();
     let record = RecordName::discovery("default", "fleet");
     let (mut polls, mut ended_in_a_row, mut killed_owing) = (1, 0, 0);

@@ -1,11 +1,10 @@
 //! The whole system running by itself: schedules, queues, workers.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use replicante_fleet::{Change, Kind, StoreState};
-use replicante_local::{Runner, Stopped};
+use replicante_local::Stopped;
 use replicante_model::view::Health;
 use replicante_tests::System;
 use tokio::time::{Instant, sleep};
@@ -26,7 +25,7 @@ async fn schedules_queues_and_workers_keep_the_views_current_by_themselves() {
         system.add_cluster(&format!("c{n}"), Kind::Zookeeper, 3).unwrap();
     }
     system.apply_discovery("").await.unwrap();
-    let runner = Runner::start(&system.local, Arc::new(|_| {}));
+    let running = system.run();
     until("every cluster is seen healthy", async || {
         let mut healthy = 0;
         for n in 0..6 {
@@ -43,7 +42,7 @@ async fn schedules_queues_and_workers_keep_the_views_current_by_themselves() {
     })
     .await;
     until("a new cluster is discovered and seen", async || system.view("late").await.is_ok()).await;
-    assert_eq!(runner.stop(Duration::from_secs(25)).await, Stopped::Finished);
+    assert_eq!(running.stop(Duration::from_secs(25)).await.unwrap(), Stopped::Finished);
 
     let checked = system.check().await.unwrap();
     assert_eq!(checked.views.len(), 7);

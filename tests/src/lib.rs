@@ -1,6 +1,7 @@
 //! The harness of the end-to-end tests: a fleet, the services and the functions, driven step by step.
 
 pub mod backup;
+pub mod bootstraps;
 mod endpoints;
 pub mod faults;
 mod history;
@@ -9,4 +10,4 @@ mod system;
 
 pub use history::{Checked, History};
 pub use metrics::Metrics;
-pub use system::{Failure, System};
+pub use system::{Failure, Running, System};

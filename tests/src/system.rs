@@ -1,4 +1,7 @@
 //! A whole system, driven step by step: no schedule fires by itself.
+//!
+//! The workers run in the process of the test, or, where the environment names their bootstraps, as Lambda runs them
+//! (`bootstraps/`).
 
 use std::future::Future;
 use std::path::Path;
@@ -13,7 +16,7 @@ use lambda_runtime::LambdaEvent;
 use replicante_aws::{Clients, Endpoints, ObjectWrite, Stream, Table, Transport};
 use replicante_discovery_worker::DiscoveryWorker;
 use replicante_fleet::{Change, Fleet, FleetConfig, Kind, WorldConfig};
-use replicante_local::{Local, LocalConfig, task_event, within};
+use replicante_local::{Local, LocalConfig, Runner, Stopped, task_event, task_payload, within};
 use replicante_model::discovery::DiscoveryState;
 use replicante_model::view::{ClusterState, ClusterView};
 use replicante_model::{Kind as RecordKind, RecordName, Timestamp};
@@ -23,6 +26,7 @@ use replicante_refresh_worker::RefreshWorker;
 use replicante_scheduler::Scheduler;
 use replicante_worker::{Observer, TaskReport};
 
+use crate::bootstraps::{self, Bootstraps, Deployed, Function};
 use crate::endpoints::endpoints;
 use crate::history::History;
 use crate::metrics::Metrics;
@@ -39,16 +43,41 @@ pub struct System {
     pub stream: Stream,
     /// How long each invocation may last: 20 s unless said.
     pub time_left: Duration,
-    discovery: DiscoveryWorker,
-    refresh: RefreshWorker,
+    workers: Workers,
     reports: Arc<Mutex<Vec<TaskReport>>>,
     metrics: Lines,
-    observer: Observer,
     _created: Option<Created>,
 }
 
 /// Lines of metrics, as the functions wrote them.
 type Lines = Arc<Mutex<Vec<String>>>;
+
+/// How the workers run.
+enum Workers {
+    InProcess(Box<(DiscoveryWorker, RefreshWorker)>),
+    Deployed(Deployed),
+}
+
+/// A system that runs by itself.
+pub enum Running {
+    /// In this process.
+    InProcess(Runner),
+    /// As Lambda runs it.
+    Deployed(Bootstraps),
+}
+
+impl Running {
+    /// Stops: no new work begins, and what is in flight may finish within `grace`.
+    ///
+    /// # Errors
+    /// What kept a part of it from running.
+    pub async fn stop(self, grace: Duration) -> Result<Stopped, Failure> {
+        match self {
+            Running::InProcess(runner) => Ok(runner.stop(grace).await),
+            Running::Deployed(bootstraps) => bootstraps.stop(grace).await,
+        }
+    }
+}
 
 /// Whatever keeps a test from going on.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -60,11 +89,21 @@ impl System {
     /// # Errors
     /// When a part does not start.
     pub async fn start() -> Result<Self, Failure> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same, with these settings, by their variables.
+    ///
+    /// # Errors
+    /// When a part does not start.
+    pub async fn start_with(settings: &[(&str, &str)]) -> Result<Self, Failure> {
+        let overrides = settings.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let config = LocalConfig { overrides, ..LocalConfig::default() };
         let Some(endpoints) = endpoints(&|name| std::env::var(name).ok())? else {
-            return Self::start_embedded(None).await;
+            return Self::new(Local::start(&config).await?, None).await;
         };
         let name = unique_name();
-        let local = Local::on(&endpoints, &name, &LocalConfig::default()).await?;
+        let local = Local::on(&endpoints, &name, &config).await?;
         let queues = [local.settings.discovery_queue.clone(), local.settings.refresh_queue.clone()];
         Self::new(local, Some(Created { endpoints, name, queues })).await
     }
@@ -79,34 +118,39 @@ impl System {
         Self::new(Local::start(&config).await?, None).await
     }
 
+    /// The same, with workers in this process whatever the environment says: for what looks into them.
+    ///
+    /// # Errors
+    /// When a part does not start.
+    pub async fn start_in_process() -> Result<Self, Failure> {
+        let mut system = Self::start().await?;
+        system.run_in_process();
+        Ok(system)
+    }
+
+    /// Runs the workers in this process from now on.
+    pub fn run_in_process(&mut self) {
+        self.workers = in_process(&self.local, &self.reports, &self.metrics);
+    }
+
     async fn new(local: Local, created: Option<Created>) -> Result<Self, Failure> {
         let world = WorldConfig { clusters: 0, ..WorldConfig::default() };
         let fleet = Fleet::start(FleetConfig { world, ..FleetConfig::default() }).await?;
         let reports = Arc::new(Mutex::new(Vec::new()));
         let metrics = Lines::default();
-        let observer: Observer = {
-            let reports = Arc::clone(&reports);
-            Arc::new(move |report: &TaskReport| {
-                if let Ok(mut reports) = reports.lock() {
-                    reports.push(report.clone());
-                }
-            })
+        let workers = match bootstraps::folder()? {
+            Some(folder) => Workers::Deployed(Deployed::new(&folder, bootstraps::environment(&local)?)),
+            None => in_process(&local, &reports, &metrics),
         };
         Ok(System {
             table: Table::new(&local.clients, &local.settings.table),
             stream: Stream::new(&local.clients, &local.settings.stream),
-            discovery: DiscoveryWorker::new(&local.clients, &local.settings)
-                .observed(observer.clone())
-                .measured(into(&metrics)),
-            refresh: RefreshWorker::new(&local.clients, &local.settings)
-                .observed(observer.clone())
-                .measured(into(&metrics)),
-            observer,
+            workers,
+            metrics,
             local,
             fleet,
             time_left: Duration::from_secs(20),
             reports,
-            metrics,
             _created: created,
         })
     }
@@ -123,19 +167,42 @@ impl System {
     }
 
     /// Starts the workers again, with the settings of `local` as they are now.
+    ///
+    /// # Panics
+    /// When they are deployed, and no variables say these settings.
+    #[expect(clippy::expect_used, reason = "a test with settings that no function can have has failed")]
     pub fn restart_workers(&mut self) {
-        let (clients, settings) = (&self.local.clients, &self.local.settings);
-        let observer = || self.observer.clone();
-        self.discovery =
-            DiscoveryWorker::new(clients, settings).observed(observer()).measured(into(&self.metrics));
-        self.refresh =
-            RefreshWorker::new(clients, settings).observed(observer()).measured(into(&self.metrics));
+        self.workers = match &self.workers {
+            Workers::InProcess(_) => in_process(&self.local, &self.reports, &self.metrics),
+            Workers::Deployed(deployed) => {
+                let environment = bootstraps::environment(&self.local).expect("variables say the settings");
+                Workers::Deployed(deployed.redeployed(environment))
+            }
+        };
     }
 
     /// The scheduler of a kind of record.
     pub fn scheduler(&self, kind: RecordKind) -> Scheduler {
         let (clients, settings) = (&self.local.clients, &self.local.settings);
         Scheduler::of(kind, clients, settings).measured(into(&self.metrics))
+    }
+
+    /// The deployed functions, where the workers are not in this process.
+    pub fn deployed(&self) -> Option<&Deployed> {
+        match &self.workers {
+            Workers::InProcess(_) => None,
+            Workers::Deployed(deployed) => Some(deployed),
+        }
+    }
+
+    /// Lets schedules, queues and functions run by themselves.
+    pub fn run(&self) -> Running {
+        match &self.workers {
+            Workers::InProcess(_) => Running::InProcess(Runner::start(&self.local, Arc::new(|_| {}))),
+            Workers::Deployed(deployed) => {
+                Running::Deployed(Bootstraps::start(&self.local, deployed, 4, self.time_left))
+            }
+        }
     }
 
     /// Adds a cluster to the fleet.
@@ -181,14 +248,12 @@ impl System {
 
     /// Runs one manual discovery task.
     pub async fn discover(&self) -> SqsBatchResponse {
-        self.discovery
-            .handle(self.event(&[Task::manual(RecordName::discovery("default", "fleet"), "test")]))
-            .await
+        self.run_discovery(Task::manual(RecordName::discovery("default", "fleet"), "test")).await
     }
 
     /// Runs one discovery task of this kind.
     pub async fn run_discovery(&self, task: Task) -> SqsBatchResponse {
-        self.discovery.handle(self.event(&[task])).await
+        self.work(Function::DiscoveryWorker, &[task]).await
     }
 
     /// Runs one manual refresh task.
@@ -198,12 +263,26 @@ impl System {
 
     /// Runs one refresh task.
     pub async fn run_refresh(&self, task: Task) -> SqsBatchResponse {
-        self.refresh.handle(self.event(&[task])).await
+        self.work(Function::RefreshWorker, &[task]).await
     }
 
     /// Runs several refresh tasks as one batch.
     pub async fn run_refreshes(&self, tasks: &[Task]) -> SqsBatchResponse {
-        self.refresh.handle(self.event(tasks)).await
+        self.work(Function::RefreshWorker, tasks).await
+    }
+
+    #[expect(clippy::expect_used, reason = "a test whose function can't be invoked has failed")]
+    async fn work(&self, function: Function, tasks: &[Task]) -> SqsBatchResponse {
+        match &self.workers {
+            Workers::InProcess(workers) => match function {
+                Function::DiscoveryWorker => workers.0.handle(self.event(tasks)).await,
+                _ => workers.1.handle(self.event(tasks)).await,
+            },
+            Workers::Deployed(deployed) => {
+                let payload = task_payload(tasks).expect("tasks make a payload");
+                deployed.batch(function, &payload, self.time_left).await.expect("the function is invoked")
+            }
+        }
     }
 
     /// Polls a future a number of times, then drops it as a kill would. True when it ended before that.
@@ -302,7 +381,12 @@ impl System {
 
     /// The reports of all tasks since the last call.
     pub fn reports(&self) -> Vec<TaskReport> {
-        self.reports.lock().map(|mut reports| std::mem::take(&mut *reports)).unwrap_or_default()
+        match &self.workers {
+            Workers::InProcess(_) => {
+                self.reports.lock().map(|mut reports| std::mem::take(&mut *reports)).unwrap_or_default()
+            }
+            Workers::Deployed(deployed) => deployed.reports(),
+        }
     }
 
     /// The metrics of all invocations since the last call, checked against the format.
@@ -310,9 +394,25 @@ impl System {
     /// # Errors
     /// When a line is not as CloudWatch takes it.
     pub fn metrics(&self) -> Result<Vec<Metrics>, Failure> {
-        let lines = self.metrics.lock().map(|mut lines| std::mem::take(&mut *lines)).unwrap_or_default();
+        let mut lines = self.metrics.lock().map(|mut lines| std::mem::take(&mut *lines)).unwrap_or_default();
+        lines.extend(self.deployed().into_iter().flat_map(Deployed::metrics));
         Ok(lines.iter().map(|line| Metrics::read(line)).collect::<Result<_, _>>()?)
     }
+}
+
+/// Workers in this process, whose reports are kept.
+fn in_process(local: &Local, reports: &Arc<Mutex<Vec<TaskReport>>>, metrics: &Lines) -> Workers {
+    let reports = Arc::clone(reports);
+    let observer: Observer = Arc::new(move |report: &TaskReport| {
+        if let Ok(mut reports) = reports.lock() {
+            reports.push(report.clone());
+        }
+    });
+    let (clients, settings) = (&local.clients, &local.settings);
+    Workers::InProcess(Box::new((
+        DiscoveryWorker::new(clients, settings).observed(observer.clone()).measured(into(metrics)),
+        RefreshWorker::new(clients, settings).observed(observer).measured(into(metrics)),
+    )))
 }
 
 /// What a test created on services that outlive it. It is removed when this is dropped.

@@ -328,6 +328,9 @@ mod tests {
             body,
             deliveries: 6,
             sent: NOW.minus(Duration::from_secs(7200)).0.to_string(),
+            first_received: String::new(),
+            md5: String::new(),
+            sender: String::new(),
         };
         let task = Task::scheduled(RecordName::cluster("prod", "orders"), NOW);
         let letters = [

@@ -27,7 +27,7 @@ pub struct Sent {
 }
 
 /// A message as it was received.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
     /// Its id.
     pub id: String,
@@ -39,6 +39,12 @@ pub struct Message {
     pub deliveries: u32,
     /// When it was sent: milliseconds since 1970, as text.
     pub sent: String,
+    /// When it was first received, in the same way.
+    pub first_received: String,
+    /// Who sent it, by the account's names.
+    pub sender: String,
+    /// The MD5 digest of its body, in hexadecimal.
+    pub md5: String,
 }
 
 impl Queue {
@@ -112,6 +118,8 @@ impl Queue {
             .set_visibility_timeout(seconds)
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
+            .message_system_attribute_names(MessageSystemAttributeName::ApproximateFirstReceiveTimestamp)
+            .message_system_attribute_names(MessageSystemAttributeName::SenderId)
             .send()
             .await
             .map_err(|error| AwsError::call(format!("receiving from {}", self.url), &error))?;
@@ -126,6 +134,9 @@ impl Queue {
                     .parse()
                     .unwrap_or(1),
                 sent: attribute(MessageSystemAttributeName::SentTimestamp),
+                first_received: attribute(MessageSystemAttributeName::ApproximateFirstReceiveTimestamp),
+                sender: attribute(MessageSystemAttributeName::SenderId),
+                md5: message.md5_of_body().unwrap_or_default().into(),
             }
         };
         Ok(answer.messages().iter().map(message).collect())

@@ -8,18 +8,18 @@ use lambda_runtime::{Context, LambdaEvent};
 use replicante_aws::Message;
 use replicante_model::Timestamp;
 use replicante_protocol::task::Task;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// How long a function may run; below the lease of a local run.
 pub(crate) const FUNCTION_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A batch of messages as a worker is handed it.
-///
-/// # Errors
-/// When it is not as `aws_lambda_events` has it: a bug.
-pub fn sqs_event(messages: &[Message]) -> Result<LambdaEvent<SqsEvent>, serde_json::Error> {
+/// A batch of messages of the queue with this URL, as Lambda writes it. Source: the developer guide of Lambda, "Using
+/// Lambda with Amazon SQS".
+#[must_use]
+pub fn sqs_payload(queue: &str, messages: &[Message]) -> Value {
+    let name = queue.rsplit('/').next().unwrap_or_default();
     let record = |message: &Message| {
         json!({
             "messageId": message.id,
@@ -28,30 +28,57 @@ pub fn sqs_event(messages: &[Message]) -> Result<LambdaEvent<SqsEvent>, serde_js
             "attributes": {
                 "ApproximateReceiveCount": message.deliveries.to_string(),
                 "SentTimestamp": message.sent,
+                "SenderId": message.sender,
+                "ApproximateFirstReceiveTimestamp": message.first_received,
             },
             "messageAttributes": {},
+            "md5OfBody": message.md5,
             "eventSource": "aws:sqs",
-            "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:replicante",
+            "eventSourceARN": format!("arn:aws:sqs:us-east-1:000000000000:{name}"),
             "awsRegion": "us-east-1",
         })
     };
-    let records: Vec<_> = messages.iter().map(record).collect();
-    Ok(LambdaEvent::new(serde_json::from_value(json!({ "Records": records }))?, context()))
+    json!({ "Records": messages.iter().map(record).collect::<Vec<_>>() })
 }
 
 /// The same of tasks that lie in no queue: the messages `m0`, `m1` and so on, delivered for the first time.
 ///
 /// # Errors
-/// As [`sqs_event`].
-pub fn task_event(tasks: &[Task]) -> Result<LambdaEvent<SqsEvent>, serde_json::Error> {
-    let sent = Timestamp::now().0.to_string();
+/// When a task can't be written: a bug.
+pub fn task_payload(tasks: &[Task]) -> Result<Value, serde_json::Error> {
+    let now = Timestamp::now().0.to_string();
     let message = |(index, task): (usize, &Task)| {
-        let (id, receipt, body) = (format!("m{index}"), format!("r{index}"), serde_json::to_string(task)?);
-        Ok(Message { id, receipt, body, deliveries: 1, sent: sent.clone() })
+        let body = serde_json::to_string(task)?;
+        Ok(Message {
+            id: format!("m{index}"),
+            receipt: format!("r{index}"),
+            md5: format!("{:x}", md5::compute(&body)),
+            body,
+            deliveries: 1,
+            sent: now.clone(),
+            first_received: now.clone(),
+            sender: "AIDA00000000000000000".into(),
+        })
     };
     let messages: Vec<Message> =
         tasks.iter().enumerate().map(message).collect::<Result<_, serde_json::Error>>()?;
-    sqs_event(&messages)
+    Ok(sqs_payload("replicante", &messages))
+}
+
+/// A batch of messages as a worker's code is handed it.
+///
+/// # Errors
+/// When it is not as `aws_lambda_events` has it: a bug.
+pub fn sqs_event(queue: &str, messages: &[Message]) -> Result<LambdaEvent<SqsEvent>, serde_json::Error> {
+    Ok(LambdaEvent::new(serde_json::from_value(sqs_payload(queue, messages))?, context()))
+}
+
+/// The same of tasks that lie in no queue; see [`task_payload`].
+///
+/// # Errors
+/// As [`sqs_event`].
+pub fn task_event(tasks: &[Task]) -> Result<LambdaEvent<SqsEvent>, serde_json::Error> {
+    Ok(LambdaEvent::new(serde_json::from_value(task_payload(tasks)?)?, context()))
 }
 
 /// Gives an invocation so much time from now on.
@@ -66,9 +93,10 @@ fn deadline(time: Duration) -> u64 {
     since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// What a schedule hands to a scheduler.
-pub fn scheduled(rule: &str) -> LambdaEvent<EventBridgeEvent> {
-    let payload = json!({
+/// What a schedule hands to a scheduler, as Lambda writes it. Source: the user guide of EventBridge, "Scheduled events".
+#[must_use]
+pub fn schedule_payload(rule: &str) -> Value {
+    json!({
         "version": "0",
         "id": "00000000-0000-0000-0000-000000000000",
         "detail-type": "Scheduled Event",
@@ -78,9 +106,13 @@ pub fn scheduled(rule: &str) -> LambdaEvent<EventBridgeEvent> {
         "region": "us-east-1",
         "resources": [format!("arn:aws:events:us-east-1:000000000000:rule/replicante-{rule}")],
         "detail": {},
-    });
+    })
+}
+
+/// The same, as a scheduler's code is handed it.
+pub fn scheduled(rule: &str) -> LambdaEvent<EventBridgeEvent> {
     // The payload is a constant of this file, and a test reads it.
-    let event = serde_json::from_value(payload).unwrap_or_default();
+    let event = serde_json::from_value(schedule_payload(rule)).unwrap_or_default();
     LambdaEvent::new(event, context())
 }
 
@@ -124,11 +156,15 @@ mod tests {
             body: "{}".into(),
             deliveries: 2,
             sent: "1767319445000".into(),
+            md5: "99914b932bd37a50b983c5e7c90ae93b".into(),
+            ..Message::default()
         };
-        let event = sqs_event(&[message]).unwrap();
+        let event = sqs_event("http://127.0.0.1:9/000000000000/refresh", &[message]).unwrap();
         let record = &event.payload.records[0];
         assert_eq!((record.message_id.as_deref(), record.body.as_deref()), (Some("m1"), Some("{}")));
         assert_eq!(record.attributes["ApproximateReceiveCount"], "2");
+        assert_eq!(record.md5_of_body.as_deref(), Some("99914b932bd37a50b983c5e7c90ae93b"));
+        assert_eq!(record.event_source_arn.as_deref(), Some("arn:aws:sqs:us-east-1:000000000000:refresh"));
         assert!(event.context.deadline() > SystemTime::now());
         let task = Task::manual(RecordName::cluster("default", "zk"), "test");
         let event = task_event(&[task.clone(), task.clone()]).unwrap();

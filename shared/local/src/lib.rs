@@ -23,7 +23,7 @@ mod throttle;
 
 pub use archive::Archive;
 pub use error::LocalError;
-pub use invocation::{scheduled, sqs_event, task_event, within};
-pub use runner::{Runner, Stopped};
+pub use invocation::{schedule_payload, scheduled, sqs_event, sqs_payload, task_event, task_payload, within};
+pub use runner::{Runner, Stopped, done};
 pub use services::Services;
 pub use stack::{Local, LocalConfig};

@@ -156,7 +156,7 @@ async fn invoke<J: Job>(
     messages: Vec<Message>,
     function: &Arc<Function<J>>,
 ) -> Result<(), AwsError> {
-    let event = match invocation::sqs_event(&messages) {
+    let event = match invocation::sqs_event(queue.url(), &messages) {
         Ok(event) => event,
         Err(error) => {
             tracing::error!(%error, "the payload of an SQS event is not as aws_lambda_events has it");
@@ -170,7 +170,8 @@ async fn invoke<J: Job>(
 }
 
 /// The receipts of the messages that are done with. Without an answer the whole batch has failed.
-fn done(messages: Vec<Message>, answer: Option<SqsBatchResponse>) -> Vec<String> {
+#[must_use]
+pub fn done(messages: Vec<Message>, answer: Option<SqsBatchResponse>) -> Vec<String> {
     let Some(answer) = answer else { return Vec::new() };
     let failed: Vec<&str> =
         answer.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
@@ -191,9 +192,7 @@ mod tests {
         let message = |number: u32| Message {
             id: format!("m{number}"),
             receipt: format!("r{number}"),
-            body: String::new(),
-            deliveries: 1,
-            sent: String::new(),
+            ..Message::default()
         };
         let batch = || vec![message(1), message(2)];
         assert_eq!(done(batch(), Some(SqsBatchResponse::default())), ["r1", "r2"]);
