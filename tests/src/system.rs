@@ -1,5 +1,6 @@
 //! A whole system, driven step by step: no schedule fires by itself.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
@@ -70,6 +71,20 @@ impl System {
     pub async fn start_embedded(data: Option<&Path>) -> Result<Self, Failure> {
         let config = LocalConfig { data: data.map(Path::to_owned), ..LocalConfig::default() };
         Self::new(Local::start(&config).await?, None).await
+    }
+
+    /// A system with an empty fleet, on what was deployed to the services that the environment names, with the
+    /// functions' environment as it was deployed, but for a tick of a second. Nothing is created, nothing removed.
+    ///
+    /// # Errors
+    /// When the environment names no services, or a setting is missing.
+    pub async fn start_deployed() -> Result<Self, Failure> {
+        let endpoints = endpoints(&|name| std::env::var(name).ok())?.ok_or("no endpoints are named")?;
+        let own = |name: &str| name.starts_with("REPLICANTE_") && !name.starts_with("REPLICANTE_TEST_");
+        let mut environment: BTreeMap<String, String> =
+            std::env::vars().filter(|(name, _)| own(name)).collect();
+        environment.insert("REPLICANTE_TICK".into(), "1s".into());
+        Self::new(Local::deployed(&endpoints, environment)?, None).await
     }
 
     async fn new(local: Local, created: Option<Created>) -> Result<Self, Failure> {
