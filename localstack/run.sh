@@ -11,7 +11,7 @@ Usage: localstack/run.sh [--docker | --host] [--all] [--keep] [FILTER...]
   --docker  LocalStack 4.14.0 in Docker (localstack/docker-compose.yaml)
   --host    LocalStack 4.13.1 without Docker: no Lambda, and the embedded DynamoDB for its own
             Neither: Docker where an engine answers, else the host
-  --all     all end-to-end tests; else the scripted history, queues, duplicates, fences, and the running system on
+  --all     all end-to-end tests; else the scripted history, queues, duplicates, and the running system on
             what was deployed
   --keep    leave LocalStack running after the tests, until Ctrl-C
   FILTER    these end-to-end tests alone: history::
@@ -34,7 +34,7 @@ while (($#)); do
     shift
 done
 if ((${#filters[@]} == 0)); then
-    filters=(history:: queues:: duplicates:: fences:: running::)
+    filters=(history:: queues:: duplicates:: running::)
 fi
 
 target="${CARGO_TARGET_DIR:-target}"
@@ -85,7 +85,7 @@ venv() {
     if ! cmp --silent "$2" "$folder/requirements.txt"; then
         rm -rf "$folder"
         python3 -m venv "$folder" || return 1
-        "$folder/bin/pip" install --quiet --disable-pip-version-check ${3:-} --requirement "$2" || return 1
+        "$folder/bin/pip" install --quiet --disable-pip-version-check "${@:3}" --requirement "$2" || return 1
         cp "$2" "$folder/requirements.txt"
     fi
 }
@@ -136,7 +136,7 @@ print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])')
         GATEWAY_LISTEN="127.0.0.1:$port" LOCALSTACK_HOST="127.0.0.1:$port" SQS_ENDPOINT_STRATEGY=off \
         SERVICES=cloudformation,dynamodb,events,kinesis,kms,sqs,sts \
         DYNAMODB_LOCAL_PORT="$dynamodb" KINESIS_MOCK_VERSION="$kinesis_version" \
-        NODE_OPTIONS="--require $PWD/tests/emulators/loopback.js" \
+        NODE_OPTIONS="--require \"$PWD/tests/emulators/loopback.js\"" \
         DISABLE_EVENTS=1 SKIP_SSL_CERT_DOWNLOAD=1 DNS_ADDRESS=0 \
         REPLICANTE_ENDPOINT="http://127.0.0.1:$port" REPLICANTE_LOCALSTACK="$PWD/localstack" \
         REPLICANTE_TEMPLATE="$PWD/template.yaml" PYTHONDONTWRITEBYTECODE=1 \
