@@ -29,6 +29,9 @@ import lint  # noqa: E402
 import stack  # noqa: E402
 
 NAME = "replicante-storage"
+# Lists whose order says nothing.
+UNORDERED = ["AttributeDefinitions", "Tags", "Targets"]
+# Of a stream that is not encrypted.
 ENCRYPTION = {"EncryptionType": "NONE", "KeyId": None}
 
 
@@ -43,6 +46,7 @@ def described_table(name):
     lives = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
     backups = dynamodb.describe_continuous_backups(TableName=name)["ContinuousBackupsDescription"]
     recovery = backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
+    encryption = table.get("SSEDescription", {})
     return {
         "BillingMode": table.get("BillingModeSummary", {}).get("BillingMode", "PROVISIONED"),
         "AttributeDefinitions": table["AttributeDefinitions"],
@@ -51,8 +55,14 @@ def described_table(name):
             "AttributeName": lives.get("AttributeName"),
             "Enabled": lives["TimeToLiveStatus"] == "ENABLED",
         },
-        "SSESpecification": {"SSEEnabled": table.get("SSEDescription", {}).get("Status") == "ENABLED"},
+        "SSESpecification": {
+            "SSEEnabled": encryption.get("Status") == "ENABLED",
+            "SSEType": encryption.get("SSEType"),
+            "KMSMasterKeyId": encryption.get("KMSMasterKeyArn"),
+        },
         "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": recovery},
+        "ProvisionedThroughput": table.get("ProvisionedThroughput"),
+        "Tags": dynamodb.list_tags_of_resource(ResourceArn=table["TableArn"])["Tags"],
     }
 
 
@@ -63,14 +73,17 @@ def described_stream(name):
         "StreamModeDetails": stream["StreamModeDetails"],
         "ShardCount": stream["OpenShardCount"],
         "RetentionPeriodHours": stream["RetentionPeriodHours"],
-        "StreamEncryption": {name: stream.get(name, default) for name, default in ENCRYPTION.items()},
+        "StreamEncryption": {key: stream.get(key, default) for key, default in ENCRYPTION.items()},
+        "Tags": client("kinesis").list_tags_for_stream(StreamName=name)["Tags"],
     }
 
 
 def described_queue(url):
     """A queue's attributes have the names of its properties."""
     attributes = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-    return {name: json.loads(value) if name == "RedrivePolicy" else value for name, value in attributes.items()}
+    tags = client("sqs").list_queue_tags(QueueUrl=url).get("Tags", {})
+    described = {name: json.loads(value) if name == "RedrivePolicy" else value for name, value in attributes.items()}
+    return {**described, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
 
 def described_rule(name):
@@ -144,10 +157,13 @@ def differences(wanted, found):
             yield f"{name}: a {found[name]['Type']} instead of a {resource['Type']}"
             continue
         for property, value in resource["Properties"].items():
-            there = plain(found[name]["Properties"].get(property), found)
+            there = plain(found[name]["Properties"].get(property, ""), found)
             value = plain(value, found)
-            if property in ["AttributeDefinitions", "Targets"]:
-                value, there = (sorted(inner, key=json.dumps) if inner != "None" else [] for inner in (value, there))
+            if property in UNORDERED:
+                value, there = (sorted(inner, key=json.dumps) for inner in (value, there or []))
+            if isinstance(value, dict) and isinstance(there, dict):
+                # What the template leaves to the service is not compared.
+                there = {key: inner for key, inner in there.items() if key in value}
             if property not in found[name]["Properties"]:
                 yield f"{name}: {property} is not compared with anything"
             elif there != value:
@@ -182,6 +198,10 @@ def breaks():
     yield "Table: TimeToLive", change("Table", "TimeToLiveSpecification", {"AttributeName": "other", "Enabled": True})
     yield "Table: SSE", change("Table", "SSESpecification", {"SSEEnabled": False})
     yield "Table: PointInTime", change("Table", "PointInTimeRecoverySpecification", {"PointInTimeRecoveryEnabled": False})
+    yield "Table: Tags", change("Table", "Tags", [{"Key": "other", "Value": "of"}])
+    yield "Stream: Tags", change("Stream", "Tags", [{"Key": "other", "Value": "of"}])
+    yield "RefreshQueue: Tags", change("RefreshQueue", "Tags", [{"Key": "other", "Value": "of"}])
+    yield "Table: SSE", change("Table", "SSESpecification", {"SSEEnabled": True, "SSEType": "AES256"})
     yield "Table: Unheard is not compared", change("Table", "Unheard", "of")
     yield "Stream: ShardCount", parameter("StreamShards", 2)
     yield "Stream: StreamMode", parameter("StreamMode", "ON_DEMAND")

@@ -67,6 +67,9 @@ for resource in created:
         if "StreamEncryption" in given:
             client["kinesis"].start_stream_encryption(StreamName=name, **given["StreamEncryption"])
             finished(stream_status, ["ACTIVE"], "ING")
+        if "Tags" in given:
+            tags = {tag["Key"]: tag["Value"] for tag in given["Tags"]}
+            client["kinesis"].add_tags_to_stream(StreamName=name, Tags=tags)
     elif resource["ResourceType"] == "AWS::DynamoDB::Table" and "PointInTimeRecoverySpecification" in given:
         client["dynamodb"].update_continuous_backups(
             TableName=name, PointInTimeRecoverySpecification=given["PointInTimeRecoverySpecification"]
