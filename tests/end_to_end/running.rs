@@ -20,7 +20,17 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn schedules_queues_and_workers_keep_the_views_current_by_themselves() {
-    let system = System::start().await.unwrap();
+    stays_current(&System::start().await.unwrap()).await;
+}
+
+/// The same on table, stream and queues of the template, with the settings that it gives the functions.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs what the template creates: localstack/run.sh runs it"]
+async fn what_was_deployed_stays_current_by_itself() {
+    stays_current(&System::start_deployed().await.unwrap()).await;
+}
+
+async fn stays_current(system: &System) {
     for n in 0..6 {
         system.add_cluster(&format!("c{n}"), Kind::Zookeeper, 3).unwrap();
     }

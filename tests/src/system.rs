@@ -3,6 +3,7 @@
 //! The workers run in the process of the test, or, where the environment names their bootstraps, as Lambda runs them
 //! (`bootstraps/`).
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
@@ -131,6 +132,20 @@ impl System {
     /// Runs the workers in this process from now on.
     pub fn run_in_process(&mut self) {
         self.workers = in_process(&self.local, &self.reports, &self.metrics);
+    }
+
+    /// A system with an empty fleet, on what was deployed to the services that the environment names, with the
+    /// functions' environment as it was deployed, but for a tick of a second. Nothing is created, nothing removed.
+    ///
+    /// # Errors
+    /// When the environment names no services, or a setting is missing.
+    pub async fn start_deployed() -> Result<Self, Failure> {
+        let endpoints = endpoints(&|name| std::env::var(name).ok())?.ok_or("no endpoints are named")?;
+        let own = |name: &str| name.starts_with("REPLICANTE_") && !name.starts_with("REPLICANTE_TEST_");
+        let mut environment: BTreeMap<String, String> =
+            std::env::vars().filter(|(name, _)| own(name)).collect();
+        environment.insert("REPLICANTE_TICK".into(), "1s".into());
+        Self::new(Local::deployed(&endpoints, environment)?, None).await
     }
 
     async fn new(local: Local, created: Option<Created>) -> Result<Self, Failure> {

@@ -116,9 +116,22 @@ impl Local {
             let url = clients.create_queue(&queue, seconds, max_receive.parse().unwrap_or(5)).await?;
             environment.insert(variable.into(), url);
         }
+        Self::deployed(endpoints, environment)
+    }
+
+    /// What stands already on services that run already: `environment` is that of the functions, and names table,
+    /// stream and queues. Nothing is created, and whether it is there is not asked.
+    ///
+    /// # Errors
+    /// [`LocalError`] when a setting is missing or wrong.
+    pub fn deployed(
+        endpoints: &Endpoints,
+        mut environment: BTreeMap<String, String>,
+    ) -> Result<Self, LocalError> {
         let mut settings = Settings::read(&|name| environment.get(name).cloned())?;
         settings.addresses = settings.addresses.with_loopback();
         environment.extend(endpoint_variables(endpoints));
+        let clients = Clients::local(endpoints);
         Ok(Local { settings, clients, environment, replayed: 0, requeued: 0, _services: None, _lock: None })
     }
 
