@@ -123,6 +123,10 @@ impl History {
                 assert!(before.unwrap() <= after.unwrap(), "{} after {}", event.time, last.time);
             }
             self.reader.apply(&event.change).expect("each event fits what was before it");
+            if let Change::ClusterChanged { nodes, .. } = &event.change {
+                let moved = nodes.changed.values().all(|change| change.before != change.after);
+                assert!(moved, "an address that did not change is told: {event:?}");
+            }
             changes.push(event.change.clone());
             self.events.push(event);
         }
