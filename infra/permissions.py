@@ -161,8 +161,11 @@ def check(template, names, calls):
         if call["function"] in FUNCTIONS:
             granted = list(statements(plain, call["function"]))
             asked = (call["action"], call["resource"], call["key"])
-            if allows(granted, call["function"], *asked) == (call["action"] == "s3:GetObject"):
-                yield f"{call['function']}, {show(*asked)}: allowed without a bucket, or only with an optional parameter"
+            allowed = allows(granted, call["function"], *asked)
+            if call["action"] == "s3:GetObject" and allowed:
+                yield f"{call['function']} is allowed {show(*asked)} where SourceBucket names none"
+            elif call["action"] != "s3:GetObject" and not allowed:
+                yield f"{call['function']} asks for {show(*asked)}, not allowed without the optional parameters"
     for function in {call["function"] for call in calls} - set(FUNCTIONS):
         yield f"{function} is no function of the template"
     for function in set(FUNCTIONS) - {call["function"] for call in calls}:
