@@ -311,9 +311,6 @@ def interface(source):
             yield f"{name}: a parameter without a description"
         if name not in FREE and not ({"AllowedValues", "AllowedPattern"} & given.keys() or {"MinValue", "MaxValue"} <= given.keys()):
             yield f"{name}: a parameter that may have any value"
-    # Metrics are lines without a level, which Lambda takes for INFO.
-    if not set(source["Parameters"]["LogLevel"].get("AllowedValues", ["?"])) <= {"TRACE", "DEBUG", "INFO"}:
-        yield "LogLevel: at a level above INFO, Lambda drops the metrics"
     for name in sorted(set(grouped) - set(source["Parameters"])):
         yield f"{name}: a group names it, and it is no parameter"
     for name, expected in OUTPUTS.items():
@@ -556,9 +553,6 @@ def breaks():
     ]["ParameterGroups"][3]["Parameters"].remove("KeyArn")
     yield "a parameter without words", "without a description", lambda s: s["Parameters"]["Enabled"].pop("Description")
     yield "a parameter without bounds", "may have any value", lambda s: s["Parameters"]["TableMode"].pop("AllowedValues")
-    yield "a level without metrics", "Lambda drops the metrics", lambda s: s["Parameters"]["LogLevel"]["AllowedValues"].append(
-        "WARN"
-    )
     yield "an output that is missing", "RefreshQueueUrl: an output", lambda s: s["Outputs"].pop("RefreshQueueUrl")
     yield "a nested parameter more", "has no parameter Colour", lambda s: properties(s, "Archive")["Parameters"].update(
         Colour="red"
