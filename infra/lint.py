@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
 """Checks template.yaml as it is deployed: after the SAM transform.
 
-1. The transformed template is linted. Linting the source alone misses errors in generated resources.
-2. timeout of a worker < lease < visibility timeout, and what the environment says is what the queues have.
+1. The transformed template is linted, and each nested one. Linting the source alone misses errors in generated resources.
+2. timeout of a worker < lease < visibility timeout, which is three times the timeout at least, and longer than window,
+   timeout and lease together. What the environment says is what the queues have. Nothing is tried again or runs unless
+   Enabled says so.
 3. Every REPLICANTE_ variable is in docs/settings.md, and every required one is set.
 4. Each function's role allows exactly the actions of the table in docs/security.md, each on the one resource that it
    is for, and each action on the table is bounded to partitions. What Lambda alone may do in its name is denied to
    the function's code.
-5. The table, the queues and the stream are encrypted, and what must not be lost is retained.
+5. The table, the queues, the stream and the logs are encrypted, by the one key where there is one; what must not be lost
+   is retained; all that can have tags has the deployment's.
+6. Each parameter is described, bounded and in one group. The outputs that the command line reads are there.
+7. Nested stacks get the parameters that they have. Alarms and dashboard: see monitoring.py.
 
 `--self-test` breaks a copy of the template, one rule at a time, and fails unless that rule finds it.
 Run it by infra/lint.sh, which installs what it imports.
@@ -15,22 +20,12 @@ Run it by infra/lint.sh, which installs what it imports.
 
 import copy
 import json
-import logging
 import re
 import sys
-import tempfile
-from pathlib import Path
 
-import cfnlint
-from samtranslator.public.translator import ManagedPolicyLoader
-from samtranslator.translator.transform import transform
-from samtranslator.yaml_helper import yaml_parse
+import monitoring
+from template import FUNCTIONS, ROOT, lint, listed, read, transformed
 
-# The transform counts what it does for a service that is not used here, and complains that nobody asks.
-logging.getLogger("samtranslator.metrics.metrics").setLevel(logging.ERROR)
-
-ROOT = Path(__file__).resolve().parent.parent
-FUNCTIONS = ["DiscoveryScheduler", "RefreshScheduler", "DiscoveryWorker", "RefreshWorker"]
 WORKERS = {"DiscoveryWorker": "DiscoveryQueue", "RefreshWorker": "RefreshQueue"}
 # Actions that no single resource can be named for: no interface exists beforehand.
 ANYWHERE = re.compile(r"^ec2:")
@@ -42,34 +37,6 @@ BY_CODE = {
         }
     }
 }
-
-
-class NoPolicies(ManagedPolicyLoader):
-    """The template uses no managed policies. Asked for one, this fails: nobody is called for a list."""
-
-    def __init__(self):
-        super().__init__(None)
-
-    def load(self):
-        return {}
-
-
-def transformed(source):
-    """The template as CloudFormation sees it. The transform knows only code that was uploaded."""
-    source = copy.deepcopy(source)
-    for name in FUNCTIONS:
-        source["Resources"][name]["Properties"]["CodeUri"] = f"s3://bucket/{name}"
-    parameters = {name: given["Default"] for name, given in source["Parameters"].items()}
-    return transform(source, parameters, NoPolicies())
-
-
-def lint(template):
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        json.dump(template, file)
-        file.flush()
-        options = cfnlint.ManualArgs(regions=["us-east-1", "eu-central-1"])
-        found = cfnlint.lint_file(Path(file.name), options)
-    return [f"{match.rule.id} at {'/'.join(map(str, match.path or []))}: {match.message}" for match in found]
 
 
 def seconds(text):
@@ -99,7 +66,7 @@ def environment(resources, name):
     return resources[name]["Properties"]["Environment"]["Variables"]
 
 
-def order(resources):
+def order(resources, parameters):
     for worker, queue in WORKERS.items():
         variables = environment(resources, worker)
         timeout = resources[worker]["Properties"]["Timeout"]
@@ -108,6 +75,11 @@ def order(resources):
         visibility, receives = properties["VisibilityTimeout"], properties["RedrivePolicy"]["maxReceiveCount"]
         if not timeout < lease < visibility:
             yield f"{worker}: not timeout {timeout} s < lease {lease} s < visibility timeout {visibility} s"
+        if visibility < 3 * timeout:
+            yield f"{worker}: the visibility timeout, {visibility} s, is less than three times the timeout, {timeout} s"
+        window = parameters["BatchingWindowSeconds"]["MaxValue"]
+        if window + timeout + lease >= visibility:
+            yield f"{worker}: window {window} s + timeout {timeout} s + lease {lease} s reach the visibility timeout"
         if seconds(variables["REPLICANTE_VISIBILITY_TIMEOUT"]) != visibility:
             yield f"{worker}: REPLICANTE_VISIBILITY_TIMEOUT is not the {visibility} s of {queue}"
         if variables["REPLICANTE_MAX_RECEIVE_COUNT"] != str(receives):
@@ -125,6 +97,10 @@ def order(resources):
                 yield f"{worker}: without ReportBatchItemFailures one failed task repeats its whole batch"
             if mapping.get("BatchSize", 0) > int(variables["REPLICANTE_CONCURRENCY"]):
                 yield f"{worker}: a batch is larger than REPLICANTE_CONCURRENCY: its last tasks wait"
+            if mapping.get("MaximumBatchingWindowInSeconds") != {"Ref": "BatchingWindowSeconds"}:
+                yield f"{worker}: its batching window is not BatchingWindowSeconds"
+            if mapping.get("Enabled") != {"Fn::If": ["IsEnabled", True, False]}:
+                yield f"{worker}: its queue is worked off although Enabled is false"
     for scheduler in set(FUNCTIONS) - set(WORKERS):
         tick = seconds(environment(resources, scheduler)["REPLICANTE_TICK"])
         if resources[scheduler]["Properties"]["Timeout"] >= tick:
@@ -132,9 +108,15 @@ def order(resources):
         rule = resources[f"{scheduler}Tick"]["Properties"]
         if (rule["ScheduleExpression"], tick) != ("rate(1 minute)", 60):
             yield f"{scheduler}: {rule['ScheduleExpression']} is not REPLICANTE_TICK, {tick} s"
+        if rule.get("State") != {"Fn::If": ["IsEnabled", "ENABLED", "DISABLED"]}:
+            yield f"{scheduler}: its schedule fires although Enabled is false"
+        once = {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": tick}
+        invoked = resources.get(f"{scheduler}EventInvokeConfig", {}).get("Properties", {})
+        if [target.get("RetryPolicy") for target in rule["Targets"]] != [once] or not once.items() <= invoked.items():
+            yield f"{scheduler}: an event is tried again, or is older than a tick: the next one is the retry"
 
 
-def settings(resources):
+def settings(resources, _):
     known = documented_settings()
     for name in FUNCTIONS:
         given = environment(resources, name)
@@ -153,10 +135,6 @@ def statements(role):
             yield from branch.get("PolicyDocument", {}).get("Statement", [])
 
 
-def listed(value):
-    return value if isinstance(value, list) else [value]
-
-
 def resource_of(function, action):
     """The one resource that a function is allowed an action on."""
     service = action.split(":")[0]
@@ -166,6 +144,8 @@ def resource_of(function, action):
     if action == "ssm:GetParameter":
         # Parameters below the one path: their names are the operators' own.
         return {"Fn::Sub": "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter${SecretsPath}"}
+    if service == "kms":
+        return {"Ref": "KeyArn"}
     if service == "sqs":
         name = WORKERS.get(function) or WORKERS[function.replace("Scheduler", "Worker")]
     else:
@@ -189,14 +169,26 @@ def where(function, role_name, statement):
             yield f"{role_name}: {action} is allowed on {json.dumps(found)} instead of {expected}"
 
 
-def bucket(role_name, role):
-    """Objects are read only where a bucket is named: without its name, the pattern would be all objects of none."""
+def optional(role_name, role):
+    """Some things are allowed only where a parameter names what they are allowed on: else the pattern would be of none."""
+    on = {"s3": "HasSourceBucket", "kms": "HasKey", "ec2": "IsInVpc"}
     for policy in role["Properties"].get("Policies", []):
         condition, *branches = policy.get("Fn::If", [None, policy, {}])
-        for named, branch in zip([condition == "HasSourceBucket", False], branches):
+        for held, branch in zip([condition, None], branches):
             for statement in branch.get("PolicyDocument", {}).get("Statement", []):
-                if not named and any(action.startswith("s3:") for action in listed(statement.get("Action", []))):
-                    yield f"{role_name}: S3 is allowed on another condition than HasSourceBucket"
+                for service in sorted({action.split(":")[0] for action in listed(statement.get("Action", []))} & on.keys()):
+                    if held != on[service]:
+                        yield f"{role_name}: {service} is allowed on another condition than {on[service]}"
+
+
+def key(name, role_name, role):
+    """The key is used by the services that the function calls, not by its code."""
+    services = ["dynamodb", "sqs"] + (["kinesis"] if name in WORKERS else [])
+    via = {"kms:ViaService": [{"Fn::Sub": f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}"} for service in services]}
+    for statement in statements(role):
+        if any(action.startswith("kms:") for action in listed(statement.get("Action", []))):
+            if statement.get("Condition") != {"StringEquals": via}:
+                yield f"{role_name}: the key is not bounded to calls by {', '.join(services)}"
 
 
 def denied(role_name, role):
@@ -212,7 +204,7 @@ def denied(role_name, role):
         yield f"{role_name}: {action} is not denied to the function's own code (NotByCode)"
 
 
-def policies(resources):
+def policies(resources, _):
     documented = documented_actions()
     for name in FUNCTIONS:
         role_name = resources[name]["Properties"]["Role"]["Fn::GetAtt"][0]
@@ -238,7 +230,8 @@ def policies(resources):
                 if keys and condition.get("Null") != {"dynamodb:LeadingKeys": "false"}:
                     yield f"{role_name}: {action} is allowed on a request without a key"
         yield from denied(role_name, role)
-        yield from bucket(role_name, role)
+        yield from optional(role_name, role)
+        yield from key(name, role_name, role)
         wanted = documented.get(name, {})
         for action in sorted(set(allowed) - set(wanted)):
             yield f"{role_name}: {action} is not in the table of docs/security.md"
@@ -252,33 +245,133 @@ def policies(resources):
             yield f"{name}: a role that belongs to no function"
 
 
-def storage(resources):
+OWN_KEY = {"Fn::If": ["HasKey", {"Ref": "KeyArn"}, {"Ref": "AWS::NoValue"}]}
+
+
+def storage(resources, _):
     table, stream = resources["Table"], resources["Stream"]
     for name in ["Table", "Stream"]:
         for policy in ["DeletionPolicy", "UpdateReplacePolicy"]:
             if resources[name].get(policy) != "Retain":
                 yield f"{name}: {policy} is not Retain"
-    if not table["Properties"].get("SSESpecification", {}).get("SSEEnabled"):
-        yield "Table: not encrypted by a key of the account"
+    if table["Properties"].get("SSESpecification") != {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": OWN_KEY}:
+        yield "Table: not encrypted by a key of the account, KeyArn where there is one"
     if not table["Properties"].get("PointInTimeRecoverySpecification", {}).get("PointInTimeRecoveryEnabled"):
         yield "Table: no point-in-time recovery"
-    if table["Properties"].get("BillingMode") != "PAY_PER_REQUEST":
-        yield "Table: not on demand"
-    if "StreamEncryption" not in stream["Properties"]:
-        yield "Stream: not encrypted"
+    if table["Properties"].get("BillingMode") != {"Fn::If": ["IsTableProvisioned", "PROVISIONED", "PAY_PER_REQUEST"]}:
+        yield "Table: not as TableMode says"
+    encrypted = {"EncryptionType": "KMS", "KeyId": {"Fn::If": ["HasKey", {"Ref": "KeyArn"}, "alias/aws/kinesis"]}}
+    if stream["Properties"].get("StreamEncryption") != encrypted:
+        yield "Stream: not encrypted, by KeyArn where there is one"
     queues = {name: resource for name, resource in resources.items() if resource["Type"] == "AWS::SQS::Queue"}
     if len(queues) != 4:
         yield f"{len(queues)} queues instead of two and their dead-letter queues"
+    of_sqs = {"Fn::If": ["HasKey", {"Ref": "AWS::NoValue"}, True]}
     for name, queue in queues.items():
-        if not queue["Properties"].get("SqsManagedSseEnabled"):
-            yield f"{name}: not encrypted"
+        given = queue["Properties"]
+        if (given.get("SqsManagedSseEnabled"), given.get("KmsMasterKeyId")) != (of_sqs, OWN_KEY):
+            yield f"{name}: not encrypted, by KeyArn where there is one"
+    for name in FUNCTIONS:
+        if resources[f"{name}Logs"]["Properties"].get("KmsKeyId") != OWN_KEY:
+            yield f"{name}Logs: not encrypted by KeyArn where there is one"
 
 
-def check(source):
+# What the transform makes can have no tag that it does not give; a stack's own tags reach it (samconfig.toml).
+UNTAGGED = re.compile(r"AWS::(Lambda::(EventInvokeConfig|EventSourceMapping|Permission)|Events::Rule)")
+
+
+def tags(resources, _):
+    for name, resource in resources.items():
+        tag = {"Key": "replicante:deployment", "Value": {"Ref": "Deployment"}}
+        if not UNTAGGED.fullmatch(resource["Type"]) and tag not in resource["Properties"].get("Tags", []):
+            yield f"{name}: without the tag of its deployment"
+
+
+OUTPUTS = {
+    "Deployment": {"Ref": "Deployment"},
+    "Region": {"Ref": "AWS::Region"},
+    "TableName": {"Ref": "Table"},
+    "StreamName": {"Ref": "Stream"},
+    "DiscoveryQueueUrl": {"Ref": "DiscoveryQueue"},
+    "RefreshQueueUrl": {"Ref": "RefreshQueue"},
+    "DiscoveryDeadLettersUrl": {"Ref": "DiscoveryDeadLetters"},
+    "RefreshDeadLettersUrl": {"Ref": "RefreshDeadLetters"},
+}
+# Their values are names of AWS's own, which it checks.
+FREE = ["SubnetIds", "SecurityGroupIds"]
+
+
+def interface(source):
+    groups = source["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    grouped = [name for group in groups for name in group["Parameters"]]
+    for name, given in source["Parameters"].items():
+        if grouped.count(name) != 1:
+            yield f"{name}: a parameter in {grouped.count(name)} groups"
+        if not given.get("Description"):
+            yield f"{name}: a parameter without a description"
+        if name not in FREE and not ({"AllowedValues", "AllowedPattern"} & given.keys() or {"MinValue", "MaxValue"} <= given.keys()):
+            yield f"{name}: a parameter that may have any value"
+    for name in sorted(set(grouped) - set(source["Parameters"])):
+        yield f"{name}: a group names it, and it is no parameter"
+    for name, expected in OUTPUTS.items():
+        if source["Outputs"].get(name, {}).get("Value") != expected:
+            yield f"{name}: an output that the command line reads is missing, or another"
+
+
+def nested(resources, files):
+    """Each nested stack is given the parameters that its template has."""
+    for name, stack in resources.items():
+        if stack["Type"] != "AWS::CloudFormation::Stack":
+            continue
+        file = stack["Properties"]["TemplateURL"]
+        if file not in files:
+            yield f"{name}: {file} is not among the templates that are checked"
+            continue
+        has, given = files[file]["Parameters"], stack["Properties"]["Parameters"]
+        for parameter in sorted(set(given) - set(has)):
+            yield f"{name}: {file} has no parameter {parameter}"
+        for parameter in sorted({parameter for parameter in has if "Default" not in has[parameter]} - set(given)):
+            yield f"{name}: {file} is not given {parameter}"
+
+
+def archive(files):
+    """What is kept for good, and who writes it: Firehose alone, from the one stream into the one bucket."""
+    resources = files["infra/archive.yaml"]["Resources"]
+    bucket, role = resources["Bucket"], resources["Role"]["Properties"]
+    for policy in ["DeletionPolicy", "UpdateReplacePolicy"]:
+        if bucket.get(policy) != "Retain":
+            yield f"Bucket: {policy} is not Retain"
+    [rule] = bucket["Properties"].get("BucketEncryption", {}).get("ServerSideEncryptionConfiguration", [{}])
+    encrypted = {"SSEAlgorithm": {"Fn::If": ["HasKey", "aws:kms", "AES256"]}, "KMSMasterKeyID": OWN_KEY}
+    if rule.get("ServerSideEncryptionByDefault") != encrypted:
+        yield "Bucket: not encrypted, by KeyArn where there is one"
+    blocked = bucket["Properties"].get("PublicAccessBlockConfiguration", {})
+    if len(blocked) != 4 or set(blocked.values()) != {True}:
+        yield "Bucket: public access is not blocked"
+    own = [{"Fn::GetAtt": ["Bucket", "Arn"]}, {"Fn::Sub": "${Bucket.Arn}/*"}, {"Ref": "StreamArn"}, {"Ref": "KeyArn"}]
+    log = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:${Logs}:log-stream:${LogStream}"
+    for statement in statements({"Properties": role}):
+        if any("*" in action for action in listed(statement["Action"])):
+            yield f"Role of the archive: {statement['Action']} is a pattern"
+        if statement["Resource"] not in [*own, {"Fn::Sub": log}]:
+            yield f"Role of the archive: allowed on {json.dumps(statement['Resource'])}"
+    for statement in role["AssumeRolePolicyDocument"]["Statement"]:
+        if statement.get("Condition") != {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}:
+            yield "Role of the archive: Firehose of another account may take it"
+
+
+NESTED = ["infra/alarms.yaml", "infra/archive.yaml", "infra/dashboard.yaml"]
+
+
+def check(source, files):
     template = transformed(source)
     resources = template["Resources"]
-    for rule in [order, settings, policies, storage]:
-        yield from rule(resources)
+    for rule in [order, settings, policies, storage, tags]:
+        yield from rule(resources, source["Parameters"])
+    yield from interface(source)
+    yield from nested(resources, files)
+    yield from archive(files)
+    yield from monitoring.check(source, files)
 
 
 def breaks():
@@ -293,6 +386,13 @@ def breaks():
     def tasks(source):
         return properties(source, "RefreshWorker")["Events"]["Tasks"]["Properties"]
 
+    def tick(source):
+        return properties(source, "RefreshScheduler")["Events"]["Tick"]["Properties"]
+
+    def policy(source, role, condition):
+        [found] = [p["Fn::If"] for p in properties(source, role)["Policies"] if p.get("Fn::If", [None])[0] == condition]
+        return found
+
     def own(source, role):
         return properties(source, role)["Policies"][0]["PolicyDocument"]["Statement"]
 
@@ -306,22 +406,44 @@ def breaks():
         return own(source, role)[-2]
 
     def vpc(source, role):
-        return properties(source, role)["Policies"][1]["Fn::If"][1]["PolicyDocument"]["Statement"]
+        return policy(source, role, "IsInVpc")[1]["PolicyDocument"]["Statement"]
 
     def source_bucket(source):
-        return properties(source, "DiscoveryWorkerRole")["Policies"][2]["Fn::If"]
+        return policy(source, "DiscoveryWorkerRole", "HasSourceBucket")
+
+    def kept(source, name):
+        return source["nested"]["infra/archive.yaml"]["Resources"][name]["Properties"]
+
+    def of_archive(source):
+        return kept(source, "Role")["Policies"][0]["PolicyDocument"]["Statement"]
+
+    def of_key(source, role):
+        return policy(source, role, "HasKey")[1]["PolicyDocument"]["Statement"][0]
 
     yield "a batch that the generated mapping can't have", r"^E\d+ at .*BatchSize", lambda s: tasks(s).update(BatchSize=-1)
-    yield "lease below the timeout", "not timeout 120 s < lease 100 s", lambda s: variables(s).update(
-        REPLICANTE_LEASE="100s"
+    yield "lease below the timeout", "not timeout 60 s < lease 50 s", lambda s: variables(s).update(
+        REPLICANTE_LEASE="50s"
     )
     yield "lease above the visibility", "lease 180 s < visibility timeout 180 s", lambda s: variables(s).update(
         REPLICANTE_LEASE="3m"
     )
-    yield "timeout above the lease", "not timeout 160 s < lease", lambda s: properties(s, "RefreshWorker").update(Timeout=160)
+    yield "timeout above the lease", "not timeout 90 s < lease", lambda s: properties(s, "RefreshWorker").update(Timeout=90)
     yield "another visibility", "REPLICANTE_VISIBILITY_TIMEOUT is not the 200 s", lambda s: properties(
         s, "RefreshQueue"
     ).update(VisibilityTimeout=200)
+    yield "a visibility that is too short", "less than three times", lambda s: properties(s, "DiscoveryQueue").update(
+        VisibilityTimeout=170
+    )
+    yield "a window that is too long", "window 60 s .* reach the visibility", lambda s: s["Parameters"][
+        "BatchingWindowSeconds"
+    ].update(MaxValue=60)
+    yield "another window", "its batching window is not", lambda s: tasks(s).update(MaximumBatchingWindowInSeconds=5)
+    yield "a queue that can't be stopped", "worked off although Enabled", lambda s: tasks(s).pop("Enabled")
+    yield "a schedule that can't be stopped", "fires although Enabled", lambda s: tick(s).pop("State")
+    yield "a schedule with retries", "is tried again", lambda s: tick(s)["RetryPolicy"].update(MaximumRetryAttempts=2)
+    yield "an invocation with retries", "is tried again", lambda s: properties(s, "RefreshScheduler")[
+        "EventInvokeConfig"
+    ].update(MaximumRetryAttempts=1)
     yield "other receives", "REPLICANTE_MAX_RECEIVE_COUNT is not", lambda s: variables(s).update(
         REPLICANTE_MAX_RECEIVE_COUNT="3"
     )
@@ -354,12 +476,12 @@ def breaks():
     yield "objects to be written", "s3:PutObject is not in the table", lambda s: source_bucket(s)[1]["PolicyDocument"][
         "Statement"
     ][0].update(Action=["s3:GetObject", "s3:PutObject"])
-    yield "objects without a bucket", "another condition than HasSourceBucket", lambda s: source_bucket(s).__setitem__(
+    yield "objects without a bucket", "s3 is allowed on another condition than HasSourceBucket", lambda s: source_bucket(s).__setitem__(
         0, "IsInVpc"
     )
     yield "objects of the other worker", "RefreshWorkerRole: s3:GetObject is not in the table", lambda s: properties(
         s, "RefreshWorkerRole"
-    )["Policies"].append(properties(s, "DiscoveryWorkerRole")["Policies"][2])
+    )["Policies"].append({"Fn::If": source_bucket(s)})
     yield "any parameter", "GetParameter is allowed on a pattern", lambda s: secrets(s, "RefreshWorkerRole").update(
         Resource={"Fn::Sub": "arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter/*"}
     )
@@ -388,9 +510,9 @@ def breaks():
     yield "a denial of one function", "is not denied", lambda s: vpc(s, "RefreshWorkerRole")[1].update(
         Condition={"ArnLike": {"lambda:SourceFunctionArn": {"Fn::GetAtt": ["DiscoveryWorker", "Arn"]}}}
     )
-    yield "a policy where there is no VPC", "s3:GetObject is not in the table", lambda s: properties(s, "RefreshWorkerRole")[
-        "Policies"
-    ][1]["Fn::If"].__setitem__(
+    yield "a policy where there is no VPC", "s3:GetObject is not in the table", lambda s: policy(
+        s, "RefreshWorkerRole", "IsInVpc"
+    ).__setitem__(
         2,
         {
             "PolicyName": "else",
@@ -403,20 +525,60 @@ def breaks():
     yield "managed policy", "managed policies allow more", lambda s: properties(s, "RefreshWorkerRole").update(
         ManagedPolicyArns=["arn:aws:iam::aws:policy/X"]
     )
+    yield "any key", "kms:Decrypt is allowed on a pattern", lambda s: of_key(s, "RefreshWorkerRole").update(Resource="*")
+    yield "a key for code", "the key is not bounded to calls by dynamodb, sqs", lambda s: of_key(
+        s, "RefreshSchedulerRole"
+    ).pop("Condition")
+    yield "a key for more", "kms:Encrypt is not in the table", lambda s: of_key(s, "DiscoveryWorkerRole")["Action"].append(
+        "kms:Encrypt"
+    )
+    yield "a key without a key", "kms is allowed on another condition than HasKey", lambda s: policy(
+        s, "DiscoverySchedulerRole", "HasKey"
+    ).__setitem__(0, "IsInVpc")
     yield "table not retained", "Table: DeletionPolicy is not Retain", lambda s: s["Resources"]["Table"].pop("DeletionPolicy")
+    yield "table by another key", "Table: not encrypted", lambda s: properties(s, "Table")["SSESpecification"].pop(
+        "KMSMasterKeyId"
+    )
+    yield "table without a mode", "Table: not as TableMode", lambda s: properties(s, "Table").update(
+        BillingMode="PAY_PER_REQUEST"
+    )
     yield "stream in the clear", "Stream: not encrypted", lambda s: properties(s, "Stream").pop("StreamEncryption")
     yield "queue in the clear", "RefreshDeadLetters: not encrypted", lambda s: properties(s, "RefreshDeadLetters").pop(
         "SqsManagedSseEnabled"
     )
+    yield "logs by another key", "RefreshWorkerLogs: not encrypted", lambda s: properties(s, "RefreshWorkerLogs").pop("KmsKeyId")
+    yield "no tag", "RefreshQueue: without the tag", lambda s: properties(s, "RefreshQueue").pop("Tags")
+    yield "a parameter in no group", "KeyArn: a parameter in 0 groups", lambda s: s["Metadata"][
+        "AWS::CloudFormation::Interface"
+    ]["ParameterGroups"][3]["Parameters"].remove("KeyArn")
+    yield "a parameter without words", "without a description", lambda s: s["Parameters"]["Enabled"].pop("Description")
+    yield "a parameter without bounds", "may have any value", lambda s: s["Parameters"]["TableMode"].pop("AllowedValues")
+    yield "an output that is missing", "RefreshQueueUrl: an output", lambda s: s["Outputs"].pop("RefreshQueueUrl")
+    yield "a nested parameter more", "has no parameter Colour", lambda s: properties(s, "Archive")["Parameters"].update(
+        Colour="red"
+    )
+    yield "a nested parameter less", "is not given StreamArn", lambda s: properties(s, "Archive")["Parameters"].pop("StreamArn")
+    yield "an archive in the clear", "Bucket: not encrypted", lambda s: kept(s, "Bucket").pop("BucketEncryption")
+    yield "an archive for all", "public access", lambda s: kept(s, "Bucket").pop("PublicAccessBlockConfiguration")
+    yield "an archive that goes with the stack", "Bucket: DeletionPolicy", lambda s: s["nested"]["infra/archive.yaml"][
+        "Resources"
+    ]["Bucket"].pop("DeletionPolicy")
+    yield "an archive that may do anything", "is a pattern", lambda s: of_archive(s)[1].update(Action="s3:*")
+    yield "an archive of any bucket", "Role of the archive: allowed on", lambda s: of_archive(s)[2].update(Resource="*")
+    yield "an archive for strangers", "of another account", lambda s: kept(s, "Role")["AssumeRolePolicyDocument"]["Statement"][
+        0
+    ].pop("Condition")
+    yield from ((word, expected, lambda s, damage=damage: damage(s["nested"])) for word, expected, damage in monitoring.breaks())
 
 
-def self_test(source):
+def self_test(source, files):
     unseen = []
     for word, expected, damage in breaks():
-        broken = copy.deepcopy(source)
+        broken = copy.deepcopy({**source, "nested": files})
         damage(broken)
+        damaged = broken.pop("nested")
         # Linting is slow, and needed for what no rule of ours says.
-        found = list(check(broken)) or lint(transformed(broken))
+        found = list(check(broken, damaged)) or lint(transformed(broken))
         said = next((finding for finding in found if re.search(expected, finding)), None)
         print(f"  {word}: {said or f'NOT FOUND, but {found}'}")
         if said is None:
@@ -425,15 +587,18 @@ def self_test(source):
 
 
 def main():
-    source = yaml_parse((ROOT / "template.yaml").read_text())
-    problems = lint(transformed(source)) + list(check(source))
+    source = read("template.yaml")
+    files = {file: read(file) for file in NESTED}
+    problems = lint(transformed(source)) + list(check(source, files))
+    for file, template in files.items():
+        problems += [f"{file}: {problem}" for problem in lint(template)]
     for problem in problems:
         print(f"template.yaml: {problem}", file=sys.stderr)
     if problems:
         return 1
-    print("template.yaml: transformed, linted, and as docs/settings.md and docs/security.md say")
+    print("template.yaml: transformed, linted, and as docs/settings.md, docs/security.md and docs/operations.md say")
     if "--self-test" in sys.argv[1:]:
-        unseen = self_test(source)
+        unseen = self_test(source, files)
         if unseen:
             print(f"not found: {', '.join(unseen)}", file=sys.stderr)
             return 1

@@ -13,8 +13,10 @@ use replicante_fleet::{Change, Kind, StoreState};
 use replicante_model::{Kind as RecordKind, RecordName, Timestamp};
 use replicante_protocol::head::Head;
 use replicante_protocol::task::Task;
+use replicante_refresh_worker::RefreshWorker;
 use replicante_tests::System;
 use replicante_tests::backup::Backup;
+use replicante_tests::faults::{Fault, Faults, Layer};
 
 /// Missing with the first answer without it, removed with the second.
 const SOON: &str = "  removal: { grace: 0s, confirmations: 2, max_shrink: off }\n";
@@ -35,18 +37,15 @@ fn record(cluster: &str) -> RecordName {
 
 /// Changes a cluster, and kills its refresh between commit and delivery.
 async fn owe(system: &System, cluster: &str) {
-    for polls in 1..500 {
-        let state = if polls % 2 == 0 { StoreState::Up } else { StoreState::Down };
-        system.fleet.apply(Change::store(cluster, "node-1", state)).unwrap();
-        System::killed_after(polls, system.refresh(cluster)).await;
-        system.expire_lease(&record(cluster)).await.unwrap();
-        let head = system.head(&record(cluster)).await.unwrap();
-        if head.owed && head.published < head.sequence {
-            return;
-        }
-        system.refresh(cluster).await;
-    }
-    panic!("no kill fell between commit and delivery");
+    let faults = Faults::default();
+    let refresh = RefreshWorker::new(&system.clients_through(Layer::new(&faults)), &system.local.settings);
+    system.fleet.apply(Change::store(cluster, "node-1", StoreState::Down)).unwrap();
+    faults.aim("PutRecords ", Fault::CrashBefore);
+    let event = system.event(&[Task::manual(record(cluster), "test")]);
+    assert!(faults.run(refresh.handle(event)).await.is_none(), "it dies before it delivers");
+    system.expire_lease(&record(cluster)).await.unwrap();
+    let head = system.head(&record(cluster)).await.unwrap();
+    assert!(head.owed && head.published < head.sequence);
 }
 
 async fn remove(system: &System, cluster: &str) {

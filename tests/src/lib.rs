@@ -6,8 +6,10 @@ mod endpoints;
 pub mod faults;
 mod history;
 mod metrics;
+mod recorder;
 mod system;
 
 pub use history::{Checked, History};
 pub use metrics::Metrics;
+pub use recorder::{Permission, Recorder};
 pub use system::{Failure, Running, System};

@@ -10,9 +10,11 @@ use crate::system::Failure;
 
 /// One attempt of one call.
 #[derive(Clone, Debug)]
-pub(super) struct Call {
+pub(crate) struct Call {
     /// `UpdateItem`, `PutRecords`, ...
     pub operation: String,
+    /// `DynamoDB_20120810`, `AmazonSQS`, `Kinesis_20131202`.
+    pub service: String,
     /// The same for all attempts of one call.
     pub id: String,
     request: Request<Bytes>,
@@ -26,8 +28,9 @@ impl Call {
         };
         // `DynamoDB_20120810.UpdateItem`, `AmazonSQS.SendMessageBatch`, `Kinesis_20131202.PutRecords`.
         let target = text("x-amz-target");
-        let operation = target.split_once('.').unwrap_or_default().1.to_owned();
-        Call { operation, id: text("amz-sdk-invocation-id"), request }
+        let (service, operation) = target.split_once('.').unwrap_or_default();
+        let (service, operation) = (service.to_owned(), operation.to_owned());
+        Call { operation, service, id: text("amz-sdk-invocation-id"), request }
     }
 
     /// What it is and what it is about, the same in every run: `Query cluster#07`, `UpdateItem default/zk`.
@@ -46,7 +49,8 @@ impl Call {
         format!("{} {}", self.operation, about.unwrap_or_default())
     }
 
-    fn body(&self) -> Value {
+    /// What it asks, as JSON.
+    pub fn body(&self) -> Value {
         serde_json::from_slice(self.request.body()).unwrap_or_default()
     }
 
@@ -77,7 +81,7 @@ impl Call {
     }
 
     /// Sends it, and reads its answer.
-    async fn forward(&self, client: &reqwest::Client) -> Result<Response<Bytes>, Failure> {
+    pub async fn forward(&self, client: &reqwest::Client) -> Result<Response<Bytes>, Failure> {
         let (parts, body) = self.request.clone().into_parts();
         let request = client.request(parts.method, parts.uri.to_string()).headers(parts.headers).body(body);
         let answer = request.send().await?;
@@ -193,7 +197,7 @@ fn with_json(answer: Response<Bytes>, change: impl FnOnce(&mut Value)) -> Result
 }
 
 /// A client for local services: without TLS, whose authorities take long to load.
-pub(super) fn client() -> reqwest::Client {
+pub(crate) fn client() -> reqwest::Client {
     let plain = reqwest::Client::builder().tls_certs_only([]).no_proxy();
     plain.build().unwrap_or_default()
 }

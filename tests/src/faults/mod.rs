@@ -1,6 +1,6 @@
 //! Faults of single calls: what stands between a worker and the services, and what it does to one call.
 
-mod call;
+pub(crate) mod call;
 mod layer;
 mod turnstile;
 

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Drives the functions through all that they do, and holds the roles of template.yaml against what they asked for. Needs
+# Rust, Python and pip; no AWS account, no Docker.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+venv=$(infra/tools.sh)
+record="${CARGO_TARGET_DIR:-target}/tmp/permissions.jsonl"
+rm -f "$record"
+cargo test --locked --package replicante-tests --test permissions
+# No account is asked for anything: the region is a name that the transform wants to have.
+export AWS_DEFAULT_REGION=us-east-1
+"$venv/bin/python" infra/permissions.py "$record" "$@"
