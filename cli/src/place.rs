@@ -181,7 +181,7 @@ impl Place {
     /// # Errors
     /// When the variable holds no duration.
     pub fn lease(&self) -> Result<Duration, CliError> {
-        self.span("REPLICANTE_LEASE", Duration::from_secs(150))
+        self.span("REPLICANTE_LEASE", Duration::from_secs(75))
     }
 
     fn span(&self, name: &str, default: Duration) -> Result<Duration, CliError> {

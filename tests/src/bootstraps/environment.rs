@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn the_template_sets_what_a_function_needs() {
         let variables = template().unwrap();
-        assert_eq!(variables["REPLICANTE_LEASE"], "150s");
+        assert_eq!(variables["REPLICANTE_LEASE"], "75s");
         assert_eq!(variables["REPLICANTE_MAX_RECEIVE_COUNT"], "5");
         assert_eq!(variables["REPLICANTE_TABLE"], "");
         assert!(variables.keys().all(|name| name.starts_with("REPLICANTE_")), "{variables:?}");
