@@ -137,7 +137,7 @@ async fn held_runs_and_failed_sources_are_counted_run_by_run() {
 
 #[tokio::test]
 async fn a_scheduler_tells_what_is_due_and_owed_and_how_long() {
-    let system = system(&["a", "b"], "").await;
+    let system = found(System::start_in_process().await.unwrap(), &["a", "b"], "").await;
     let scheduler = system.scheduler(RecordKind::Cluster);
     let mut lines = Vec::new();
     for _ in 0..2 {
@@ -216,7 +216,10 @@ async fn the_discovery_scheduler_tells_its_own_line() {
 async fn an_unchanged_refresh_is_one_short_line_in_the_log_and_one_of_metrics() {
     let id = "orders-eu-central-1-production";
     assert_eq!(id.len(), 30);
-    let system = found(System::start_embedded(None).await.unwrap(), &[id], "").await;
+    // The line is looked at where it is written: in this process.
+    let mut system = System::start_embedded(None).await.unwrap();
+    system.run_in_process();
+    let system = found(system, &[id], "").await;
     let now = Timestamp::now().minus(Duration::from_secs(75));
     system.run_refresh(Task::scheduled(record(id), now)).await;
     forget(&system);
