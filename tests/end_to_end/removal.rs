@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use replicante_aws::Buried;
 use replicante_fleet::{Change, Kind};
 use replicante_model::absence::Confirmation;
 use replicante_model::intent::Intent;
 use replicante_model::{RecordName, Timestamp};
+use replicante_protocol::head::Head;
 use replicante_protocol::machine::Outcome;
 use replicante_protocol::task::Task;
 use replicante_tests::System;
@@ -243,4 +245,19 @@ async fn a_cluster_that_its_owner_retired_is_free_for_another() {
     system.discover().await;
     system.refresh("a").await;
     assert_eq!(system.view("a").await.unwrap().discovery.as_deref(), Some("other"));
+}
+
+#[tokio::test]
+async fn a_return_is_above_the_epoch_that_ended_whatever_the_clock_says() {
+    let system = System::start().await.unwrap();
+    let now = Timestamp::now();
+    // Found by a clock that was an hour ahead.
+    let ahead = now.plus(Duration::from_secs(3_600));
+    let head = Head::new(record("a"), Duration::from_secs(60), true, ahead);
+    assert!(system.table.create_head(&head).await.unwrap());
+    assert_eq!(system.table.bury(&head, head.wanted, now).await.unwrap(), Buried::Done);
+    assert!(system.table.head(&record("a")).await.unwrap().is_none());
+    let returned = Head::new(record("a"), Duration::from_secs(60), true, now);
+    assert!(system.table.create_head(&returned).await.unwrap());
+    assert_eq!(system.head(&record("a")).await.unwrap().epoch, head.epoch + 1);
 }
