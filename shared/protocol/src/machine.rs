@@ -164,6 +164,19 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them.
+    pub const ALL: [Outcome; 9] = [
+        Outcome::Unchanged,
+        Outcome::Changed,
+        Outcome::Delivered,
+        Outcome::Duplicate,
+        Outcome::Discarded,
+        Outcome::TakenOver,
+        Outcome::Ended,
+        Outcome::Gone,
+        Outcome::Failed,
+    ];
+
     /// Whether the task's message may be deleted.
     pub fn is_acknowledged(self) -> bool {
         self != Outcome::Failed

@@ -49,17 +49,6 @@ mod tests {
     use replicante_protocol::task::Task;
 
     const NOW: Timestamp = Timestamp(1_767_319_445_000);
-    const OUTCOMES: [Outcome; 9] = [
-        Outcome::Unchanged,
-        Outcome::Changed,
-        Outcome::Delivered,
-        Outcome::Duplicate,
-        Outcome::Discarded,
-        Outcome::TakenOver,
-        Outcome::Ended,
-        Outcome::Gone,
-        Outcome::Failed,
-    ];
 
     fn report(outcome: Outcome, late: Option<u64>) -> TaskReport {
         let mut measured = Measures::default();
@@ -112,7 +101,7 @@ mod tests {
 
     #[test]
     fn every_outcome_has_its_own_metric_that_is_named_after_it() {
-        for outcome in OUTCOMES {
+        for outcome in Outcome::ALL {
             let measures = measures(&[report(outcome, None)]);
             assert_eq!(measures.of(of_outcome(outcome)), [1.0]);
             assert_eq!(of_outcome(outcome).definition().name, format!("Tasks{outcome:?}"));
@@ -121,7 +110,7 @@ mod tests {
 
     #[test]
     fn all_metrics_that_both_workers_tell_come_from_the_reports() {
-        let reports = OUTCOMES.map(|outcome| report(outcome, Some(1)));
+        let reports = Outcome::ALL.map(|outcome| report(outcome, Some(1)));
         for function in [Function::DiscoveryWorker, Function::RefreshWorker] {
             let line = measures(&reports).document("prod", function, NOW).unwrap();
             let common = TABLE.iter().filter(|definition| definition.functions.len() > 1);

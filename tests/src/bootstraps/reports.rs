@@ -12,18 +12,6 @@ use serde_json::Value;
 
 use crate::system::Failure;
 
-const OUTCOMES: [Outcome; 9] = [
-    Outcome::Unchanged,
-    Outcome::Changed,
-    Outcome::Delivered,
-    Outcome::Duplicate,
-    Outcome::Discarded,
-    Outcome::TakenOver,
-    Outcome::Ended,
-    Outcome::Gone,
-    Outcome::Failed,
-];
-
 /// The reports of a log's lines, in order. `tasks` are those that it was given meanwhile.
 ///
 /// # Errors
@@ -49,7 +37,7 @@ fn report(fields: &Value, tasks: &[Task]) -> Option<TaskReport> {
     Some(TaskReport {
         task: tasks.iter().find(|task| task.record.to_string() == record)?.clone(),
         began: Timestamp::now().minus(duration),
-        outcome: OUTCOMES.into_iter().find(|outcome| fields["outcome"] == outcome.as_str())?,
+        outcome: Outcome::ALL.into_iter().find(|outcome| fields["outcome"] == outcome.as_str())?,
         duration,
         late: number("late_ms").map(Duration::from_millis),
         events: number("events").unwrap_or_default(),
