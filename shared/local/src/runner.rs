@@ -103,12 +103,10 @@ impl Runner {
 
         let discovery = Arc::new(DiscoveryWorker::new(clients, settings).observed(Arc::clone(&observer)));
         let refresh = Arc::new(RefreshWorker::new(clients, settings).observed(observer));
-        for _ in 0..invocations {
-            let queue = Queue::new(clients, &settings.discovery_queue);
-            tasks.spawn(poll(queue, Arc::clone(&discovery), Arc::clone(&stopping)));
-            let queue = Queue::new(clients, &settings.refresh_queue);
-            tasks.spawn(poll(queue, Arc::clone(&refresh), Arc::clone(&stopping)));
-        }
+        let queue = Queue::new(clients, &settings.discovery_queue);
+        tasks.spawn(poll(queue, discovery, invocations, Arc::clone(&stopping)));
+        let queue = Queue::new(clients, &settings.refresh_queue);
+        tasks.spawn(poll(queue, refresh, invocations, Arc::clone(&stopping)));
         Runner { stopping, tasks }
     }
 
@@ -128,26 +126,42 @@ impl Runner {
     }
 }
 
-/// Polls a queue and hands what it gives to a function.
-async fn poll<J: Job>(queue: Queue, function: Arc<Function<J>>, stop: Arc<Stopping>) {
-    while !stop.is_set() {
+/// Polls a queue and hands what it gives to a function, with at most so many invocations at the same time. Nothing is
+/// received that would have to wait for one of them.
+///
+/// One receive at a time: the embedded queue tells a waiting receive of messages whose delay has passed once a second at
+/// most, and not at all when another receive has just passed them by.
+async fn poll<J: Job>(queue: Queue, function: Arc<Function<J>>, invocations: usize, stop: Arc<Stopping>) {
+    let mut running = JoinSet::new();
+    loop {
+        while running.len() >= invocations {
+            running.join_next().await;
+        }
+        if stop.is_set() {
+            break;
+        }
         let received = tokio::select! {
             received = queue.receive(WAIT) => received,
-            () = stop.wait() => return,
+            () = stop.wait() => break,
         };
         match received {
             Ok(messages) if messages.is_empty() => {}
             Ok(messages) => {
-                if let Err(error) = invoke(&queue, messages, &function).await {
-                    tracing::warn!(%error, "messages could not be deleted: they come again, as duplicates");
-                }
+                let (queue, function) = (queue.clone(), Arc::clone(&function));
+                running.spawn(async move {
+                    if let Err(error) = invoke(&queue, messages, &function).await {
+                        tracing::warn!(%error, "messages could not be deleted: they come again, as duplicates");
+                    }
+                });
             }
             Err(error) => {
                 tracing::warn!(%error, "the queue can't be read");
                 sleep(Duration::from_millis(500)).await;
             }
         }
+        while running.try_join_next().is_some() {}
     }
+    while running.join_next().await.is_some() {}
 }
 
 /// One invocation: the batch as Lambda hands it over, and its answer as Lambda takes it.
