@@ -51,6 +51,11 @@ PAGES = [
         ["at zk-01 --time 10s"],
     ),
     (
+        "What you ask for",
+        "`refresh` and `discover` ask for a look now; `--wait` waits for it, and ends with 1 when it failed or took too long.",
+        ["refresh zk-01 --wait", "discover fleet --wait -o json"],
+    ),
+    (
         "Is it well itself?",
         "`status` is about Replicante, not about the clusters: worst first, with what to do next. It ends with 3 for warnings and 4 "
         "for what is critical.",

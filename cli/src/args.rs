@@ -63,10 +63,16 @@ pub enum Command {
     /// Store discoveries, and what overrides them for one cluster
     Apply(ApplyArgs),
     /// Ask for a refresh of a cluster now
-    #[command(after_help = "Example:\n  replicante refresh zk-01")]
+    #[command(after_help = "Examples:\n  replicante refresh zk-01\n  \
+                            replicante refresh zk-01 --wait                until it is done, and how it ended\n  \
+                            replicante refresh zk-01 --wait --timeout 10s && echo done\n\n\
+                            What is waited for is a refresh that began after this was asked.\n\
+                            With --wait exit code 1 also says that it failed, or did not end in time.")]
     Refresh(TaskArgs),
     /// Ask for a run of a discovery now
-    #[command(after_help = "Example:\n  replicante discover fleet")]
+    #[command(after_help = "Examples:\n  replicante discover fleet\n  \
+                            replicante discover fleet --wait              until it is done: how it ended, and what it found\n\n\
+                            With --wait exit code 1 also says that its source failed, or that it did not end in time.")]
     Discover(TaskArgs),
     /// Try a discovery without storing anything, or confirm what it holds
     Discovery(DiscoveryArgs),

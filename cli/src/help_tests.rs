@@ -475,6 +475,23 @@ fn the_help_of_refresh_and_bench() {
 
               [default: default]
 
+      -w, --wait
+              Waits until it is done, and says how it ended
+
+          --timeout <TIME>
+              How long it waits at most
+
+              [default: 1m]
+
+      -o, --output <OUTPUT>
+              How to show what came of it
+
+              Possible values:
+              - text: For people
+              - json: For programs
+
+              [default: text]
+
           --actor <NAME>
               Who asks: events say so [default: the user]
 
@@ -489,10 +506,15 @@ fn the_help_of_refresh_and_bench() {
               stream and queues [default: REPLICANTE_STACK, else the environment]
 
       -h, --help
-              Print help
+              Print help (see a summary with '-h')
 
-    Example:
+    Examples:
       replicante refresh zk-01
+      replicante refresh zk-01 --wait                until it is done, and how it ended
+      replicante refresh zk-01 --wait --timeout 10s && echo done
+
+    What is waited for is a refresh that began after this was asked.
+    With --wait exit code 1 also says that it failed, or did not end in time.
     ");
     insta::assert_snapshot!(help(&["bench", "hanging"]), @"
     Agents that hang: how late they make the clusters that are well

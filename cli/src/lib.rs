@@ -6,7 +6,7 @@
 //! order.rs     events in order, each once   history.rs  the stream's shards as one sequence
 //! tally.rs     what task reports add up to  view/       pure: from what is known to the lines people see
 //! check.rs     the promise, checked         records.rs  all records of a kind
-//! health.rs    pure: what is not well
+//! health.rs    pure: what is not well         wait.rs     until a task is done; progress.rs shows it
 //! demo/        the demo's screen and end    bench/      measurements
 //! restore/     a restored table's epochs     capacity/   pure: what a fleet needs, and its price
 //! out.rs       writing, closed pipes        logs.rs, signals.rs, error.rs
@@ -29,11 +29,13 @@ pub mod logs;
 pub mod order;
 pub mod out;
 pub mod place;
+pub mod progress;
 pub mod records;
 pub mod restore;
 pub mod signals;
 pub mod tally;
 pub mod view;
+pub mod wait;
 
 use std::process::ExitCode;
 

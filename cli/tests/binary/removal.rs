@@ -151,3 +151,36 @@ fn a_test_of_a_source_that_gives_no_answer_fails_with_its_reason() {
     assert_eq!(code, Some(1));
     assert!(errors.contains("the source gave no complete answer: "), "{errors}");
 }
+
+#[test]
+fn a_task_that_is_waited_for_says_how_it_ended() {
+    let deployment = Deployment::start(&["a"]);
+    deployment.wait_for(&["a"]);
+    let (code, out, errors) = deployment.run(&["refresh", "a", "--wait"]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{out}");
+    assert!(
+        out.starts_with("cluster/default/a: done in ") && out.ends_with("unknown, 0 of 1 node up\n"),
+        "{out}"
+    );
+    let (code, out, errors) = deployment.run(&["discover", "fleet", "--wait", "-o", "json"]);
+    let told: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (code, &told["outcome"], &told["head"]["clusters"]),
+        (Some(0), &json!("ok"), &json!(1)),
+        "{errors}"
+    );
+
+    // What a run finds is there once it is done.
+    list(deployment.folder.path(), &["a", "b"]);
+    let (code, out, errors) = deployment.run(&["discover", "fleet", "--wait"]);
+    assert!(code == Some(0) && out.ends_with("2 clusters, 0 missing\n"), "{out}{errors}");
+
+    std::fs::write(deployment.folder.path().join("clusters.json"), "<html>").unwrap();
+    let (code, out, errors) = deployment.run(&["discover", "fleet", "--wait"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(errors.starts_with("error: the run of discovery/default/fleet failed: "), "{errors}");
+    let (code, out, _) = deployment.run(&["discover", "fleet", "--wait", "-o", "json"]);
+    let told: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &told["outcome"]), (Some(1), &json!("failed")), "{out}");
+    assert_eq!(deployment.run(&["refresh", "a", "--timeout", "1s"]).0, Some(2), "without --wait");
+}
