@@ -56,6 +56,12 @@ PAGES = [
         ["refresh zk-01 --wait", "discover fleet --wait -o json"],
     ),
     (
+        "Objects",
+        "`validate` checks files with nothing to connect to, `apply` stores them, `export` writes what is stored as a file that "
+        "`apply` takes back.",
+        ["validate -f fleet.yaml --tick 1s", "apply -f fleet.yaml", "export"],
+    ),
+    (
         "Is it well itself?",
         "`status` is about Replicante, not about the clusters: worst first, with what to do next. It ends with 3 for warnings and 4 "
         "for what is critical.",

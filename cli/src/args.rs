@@ -11,10 +11,12 @@ use replicante_model::time::{human, parse_human};
 use crate::commands::apply::ApplyArgs;
 use crate::commands::bench::BenchArgs;
 use crate::commands::capacity::CapacityArgs;
+use crate::commands::delete::DeleteArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::discovery::DiscoveryArgs;
 use crate::commands::dlq::DlqArgs;
 use crate::commands::events::EventsArgs;
+use crate::commands::export::ExportArgs;
 use crate::commands::fleet::FleetArgs;
 use crate::commands::forget::{ForgetArgs, UnforgetArgs};
 use crate::commands::get::GetArgs;
@@ -23,6 +25,7 @@ use crate::commands::restore_check::RestoreCheckArgs;
 use crate::commands::status::StatusArgs;
 use crate::commands::task::TaskArgs;
 use crate::commands::up::UpArgs;
+use crate::commands::validate::ValidateArgs;
 
 /// An always current picture of many datastore clusters, and an ordered history of every change in them.
 #[derive(Debug, Parser)]
@@ -61,7 +64,14 @@ pub enum Command {
     /// Look at the tasks that failed too often, and try them again
     Dlq(DlqArgs),
     /// Store discoveries, and what overrides them for one cluster
+    #[command(visible_alias = "import")]
     Apply(ApplyArgs),
+    /// Check files of objects, without any system
+    Validate(ValidateArgs),
+    /// Write all stored objects, as a file that apply takes back
+    Export(ExportArgs),
+    /// Delete an object: what it was about goes on without it
+    Delete(DeleteArgs),
     /// Ask for a refresh of a cluster now
     #[command(after_help = "Examples:\n  replicante refresh zk-01\n  \
                             replicante refresh zk-01 --wait                until it is done, and how it ended\n  \

@@ -38,7 +38,11 @@ fn the_help_lists_the_commands() {
       diff           Show what is different in a cluster between two moments
       status         Say whether Replicante itself is well, and what to do where it is not
       dlq            Look at the tasks that failed too often, and try them again
-      apply          Store discoveries, and what overrides them for one cluster
+      apply          Store discoveries, and what overrides them for one cluster [alias:
+                     import]
+      validate       Check files of objects, without any system
+      export         Write all stored objects, as a file that apply takes back
+      delete         Delete an object: what it was about goes on without it
       refresh        Ask for a refresh of a cluster now
       discover       Ask for a run of a discovery now
       discovery      Try a discovery without storing anything, or confirm what it holds
@@ -873,5 +877,131 @@ fn the_help_of_capacity_and_restore_check() {
     it events get numbers that the stream has already. Every record begins a new epoch:
     readers start anew, each cluster with a snapshot of what was restored. It can be
     stopped and run again. docs/restore.md says it step by step.
+    ");
+}
+
+#[test]
+fn the_help_of_validate_export_and_delete() {
+    insta::assert_snapshot!(help(&["validate"]), @"
+    Check files of objects, without any system
+
+    Usage: replicante validate [OPTIONS] --file <FILE>...
+
+    Options:
+      -f, --file <FILE>...
+              Objects: YAML or JSON, several documents a file; `-` for the standard input
+
+          --tick <TIME>
+              The tick of the deployment that they are for: no interval is shorter
+
+              [env: REPLICANTE_TICK]
+              [default: 1m]
+
+      -h, --help
+              Print help
+
+    Examples:
+      replicante validate -f discovery.yaml            for a deployment on AWS
+      replicante validate -f objects/*.yaml --tick 1s  for `replicante up`: intervals may be
+      shorter
+
+    Whether a source answers is not tried: `replicante discovery test` does that.
+    Exit codes: 0 all is right, 1 something is wrong.
+    ");
+    insta::assert_snapshot!(help(&["export"]), @"
+    Write all stored objects, as a file that apply takes back
+
+    Usage: replicante export [OPTIONS]
+
+    Options:
+      -n, --namespace <NAME>
+              Only those of this namespace [default: all]
+
+      -o, --output <OUTPUT>
+              How to write them
+
+              Possible values:
+              - yaml: Documents of YAML
+              - json: Documents of JSON
+
+              [default: yaml]
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Examples:
+      replicante export > objects.yaml           and `replicante apply -f objects.yaml`
+      changes nothing
+      replicante export -n prod                  of one namespace
+      replicante export -o json | jq .metadata   one document after the other
+
+    All settings are written out, also those that were left at their default. There are no
+    secrets in it: objects hold references. State, history, and what is forgotten or paused
+    are no objects: a backup of the table has them.
+    ");
+    insta::assert_snapshot!(help(&["delete"]), @"
+    Delete an object: what it was about goes on without it
+
+    Usage: replicante delete <COMMAND>
+
+    Commands:
+      discovery  A Discovery: its source is asked no more
+      cluster    A Cluster object: what its discovery says of the cluster counts again
+      help       Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help
+              Print help
+
+    Examples:
+      replicante delete discovery fleet        asks first; its clusters stay
+      replicante delete cluster orders --yes   what its discovery says of orders counts again
+
+    Objects are what was applied. To remove a cluster itself: `replicante forget`.
+    ");
+    insta::assert_snapshot!(help(&["delete", "discovery"]), @"
+    A Discovery: its source is asked no more
+
+    Usage: replicante delete discovery [OPTIONS] <NAME>
+
+    Arguments:
+      <NAME>
+              Its name
+
+    Options:
+      -n, --namespace <NAME>
+              Its namespace
+
+              [default: default]
+
+      -y, --yes
+              Does not ask
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
+      -h, --help
+              Print help
+
+    Examples:
+      replicante export -n default > objects.yaml   keeps what was applied
+      replicante delete discovery fleet
+
+    The clusters that it discovered stay, and are refreshed as it said last, until each is
+    forgotten (`replicante forget`). Another discovery may not take them before that.
+    Applied again, it goes on where it was.
     ");
 }

@@ -3,10 +3,12 @@
 pub mod apply;
 pub mod bench;
 pub mod capacity;
+pub mod delete;
 pub mod demo;
 pub mod discovery;
 pub mod dlq;
 pub mod events;
+pub mod export;
 pub mod fleet;
 pub mod forget;
 pub mod get;
@@ -15,3 +17,4 @@ pub mod restore_check;
 pub mod status;
 pub mod task;
 pub mod up;
+pub mod validate;

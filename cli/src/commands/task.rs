@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use replicante_aws::ObjectKind;
 use replicante_model::time::human;
 use replicante_model::view::Health;
 use replicante_model::{Kind, RecordName};
@@ -61,6 +62,14 @@ pub async fn run(args: TaskArgs, kind: Kind) -> Result<(), CliError> {
     let Some(head) = table.head(&name).await? else {
         return Err(unknown(&name, &heads(&table, kind).await?));
     };
+    if kind == Kind::Discovery
+        && table.object(ObjectKind::Discovery, &args.namespace, &args.name).await?.is_none()
+    {
+        let program = out::program();
+        return Err(CliError::Failed(format!(
+            "{name} has no object any more: it was deleted; `{program} apply -f FILE` stores it again"
+        )));
+    }
     let actor = actor_of(args.actor);
     let what = what(kind);
     if args.wait {

@@ -76,6 +76,8 @@ pub fn discovery(
     if let Some(Object::Discovery(discovery)) = object {
         fact("source", &source(&discovery.spec.source));
         fact("clusters", &format!("each refreshed every {}", human(discovery.spec.refresh.interval)));
+    } else if !head.enabled {
+        fact("source", "none: its object was deleted, and its clusters stay until they are forgotten");
     }
     fact("last run", &format!("{}; {}", ago(row.refreshed, now), schedule(head, now)));
     if let Some(failing) = state.and_then(|state| state.failing.as_ref()) {

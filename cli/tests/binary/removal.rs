@@ -184,3 +184,65 @@ fn a_task_that_is_waited_for_says_how_it_ended() {
     assert_eq!((code, &told["outcome"]), (Some(1), &json!("failed")), "{out}");
     assert_eq!(deployment.run(&["refresh", "a", "--timeout", "1s"]).0, Some(2), "without --wait");
 }
+
+#[test]
+fn what_is_exported_is_applied_again_unchanged_and_what_is_deleted_goes_on_without_its_object() {
+    let deployment = Deployment::start(&["a"]);
+    deployment.wait_for(&["a"]);
+    let path = deployment.folder.path().join("a.yaml");
+    let object =
+        "apiVersion: replicante.io/v0\nkind: Cluster\nmetadata: { name: a }\nspec: { interval: 90m }\n";
+    std::fs::write(&path, object).unwrap();
+    let file = path.to_str().unwrap();
+    let (code, out, errors) = deployment.run(&["apply", "-f", file]);
+    assert_eq!((code, out.as_str()), (Some(0), "Cluster default/a created\n"), "{errors}");
+
+    for output in ["yaml", "json"] {
+        let (code, exported, errors) = deployment.run(&["export", "-o", output]);
+        assert_eq!((code, errors.as_str()), (Some(0), ""));
+        std::fs::write(&path, &exported).unwrap();
+        let (code, out, errors) = deployment.run(&["import", "-f", file]);
+        let same = "Discovery default/fleet unchanged\nCluster default/a unchanged\n";
+        assert_eq!((code, out.as_str()), (Some(0), same), "{errors}{exported}");
+        assert_eq!(deployment.run(&["export", "-o", output]).1, exported);
+    }
+    let (code, out, errors) = deployment.run(&["export", "-n", "prod"]);
+    assert!(code == Some(0) && out.is_empty() && errors.contains("no object is stored"), "{out}{errors}");
+
+    // Its discovery's word counts again.
+    let interval = || {
+        let (_, out, errors) = deployment.run(&["get", "clusters", "-o", "json"]);
+        let all: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{errors}"));
+        all[0]["interval_ms"].as_u64().unwrap()
+    };
+    assert_eq!(interval(), 90 * 60_000);
+    assert_eq!(deployment.run(&["delete", "cluster", "a"]).0, Some(2), "there is nobody to ask");
+    let (code, out, errors) = deployment.run(&["delete", "cluster", "a", "--yes"]);
+    assert_eq!((code, out.as_str()), (Some(0), "Cluster default/a deleted\n"));
+    assert!(errors.contains("is refreshed every 1s, as discovery fleet says"), "{errors}");
+    assert_eq!(interval(), 1_000);
+    let (code, _, errors) = deployment.run(&["delete", "cluster", "a", "--yes"]);
+    assert!(
+        code == Some(1) && errors.contains("there is no object Cluster default/a; to remove"),
+        "{errors}"
+    );
+
+    // Nothing of what it discovered goes, and nothing fails.
+    let (code, out, errors) = deployment.run(&["delete", "discovery", "fleet", "--yes"]);
+    assert_eq!((code, out.as_str()), (Some(0), "Discovery default/fleet deleted\n"), "{errors}");
+    assert!(errors.contains("the 1 cluster that it discovered stays"), "{errors}");
+    list(deployment.folder.path(), &["a", "b"]);
+    let (code, _, errors) = deployment.run(&["discover", "fleet"]);
+    assert!(code == Some(1) && errors.contains("has no object any more"), "{errors}");
+    let (code, out, errors) = deployment.run(&["refresh", "a", "--wait"]);
+    assert_eq!(code, Some(0), "{out}{errors}");
+    let (_, out, _) = deployment.run(&["get", "discovery", "fleet"]);
+    assert!(out.contains("none: its object was deleted"), "{out}");
+    deployment.wait_for(&["a"]);
+    // Forgetting works without it; applied again, it goes on.
+    assert_eq!(deployment.run(&["forget", "a", "--yes"]).0, Some(0));
+    deployment.wait_for(&[]);
+    assert_eq!(deployment.run(&["import", "-f", file]).0, Some(0));
+    deployment.wait_for(&["b"]);
+    assert_eq!(deployment.run(&["status"]).0, Some(0), "no task failed");
+}

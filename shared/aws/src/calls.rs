@@ -87,6 +87,16 @@ impl Table {
         partition: &str,
         action: impl Fn() -> String,
     ) -> Result<Vec<Item>, AwsError> {
+        self.query(partition, false, action).await
+    }
+
+    /// Reads all items of a partition, strongly consistent at twice the cost, or eventually.
+    pub(crate) async fn query(
+        &self,
+        partition: &str,
+        consistent: bool,
+        action: impl Fn() -> String,
+    ) -> Result<Vec<Item>, AwsError> {
         let mut items = Vec::new();
         let mut start: Option<Item> = None;
         loop {
@@ -96,6 +106,7 @@ impl Table {
                 .table_name(&*self.name)
                 .key_condition_expression("pk = :pk")
                 .expression_attribute_values(":pk", text(partition))
+                .consistent_read(consistent)
                 .set_exclusive_start_key(start)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .send()
