@@ -62,6 +62,12 @@ PAGES = [
         ["validate -f fleet.yaml --tick 1s", "apply -f fleet.yaml", "export"],
     ),
     (
+        "Leaving things alone",
+        "`pause` stops the schedules of a cluster, a discovery or everything, until a time or until `resume`.",
+        ["pause cluster zk-06 --until 2h --reason 'new racks' --actor ann", "get clusters 'zk-*'", "status",
+         "resume cluster zk-06"],
+    ),
+    (
         "Is it well itself?",
         "`status` is about Replicante, not about the clusters: worst first, with what to do next. It ends with 3 for warnings and 4 "
         "for what is critical.",

@@ -21,6 +21,7 @@ use crate::commands::fleet::FleetArgs;
 use crate::commands::forget::{ForgetArgs, UnforgetArgs};
 use crate::commands::get::GetArgs;
 use crate::commands::past::{AtArgs, DiffArgs};
+use crate::commands::pause::{PauseArgs, ResumeArgs};
 use crate::commands::restore_check::RestoreCheckArgs;
 use crate::commands::status::StatusArgs;
 use crate::commands::task::TaskArgs;
@@ -90,6 +91,10 @@ pub enum Command {
     Forget(ForgetArgs),
     /// Take a forgotten cluster or node from its source again
     Unforget(UnforgetArgs),
+    /// Leave a cluster, a discovery or everything alone for a while
+    Pause(PauseArgs),
+    /// End a pause
+    Resume(ResumeArgs),
     /// What a fleet needs of AWS, what that costs, and which quota is met first
     Capacity(CapacityArgs),
     /// Raise all epochs after the table was restored, before the functions run again

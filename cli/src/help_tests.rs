@@ -48,6 +48,8 @@ fn the_help_lists_the_commands() {
       discovery      Try a discovery without storing anything, or confirm what it holds
       forget         Remove a cluster or a node, whatever its source says
       unforget       Take a forgotten cluster or node from its source again
+      pause          Leave a cluster, a discovery or everything alone for a while
+      resume         End a pause
       capacity       What a fleet needs of AWS, what that costs, and which quota is met first
       restore-check  Raise all epochs after the table was restored, before the functions run
                      again
@@ -1003,5 +1005,96 @@ fn the_help_of_validate_export_and_delete() {
     The clusters that it discovered stay, and are refreshed as it said last, until each is
     forgotten (`replicante forget`). Another discovery may not take them before that.
     Applied again, it goes on where it was.
+    ");
+}
+
+#[test]
+fn the_help_of_pause_and_resume() {
+    insta::assert_snapshot!(help(&["pause"]), @"
+    Leave a cluster, a discovery or everything alone for a while
+
+    Usage: replicante pause <COMMAND>
+
+    Commands:
+      cluster    The refreshes of a cluster
+      discovery  The runs of a discovery
+      all        All refreshes and all runs
+      help       Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help
+              Print help
+
+    Examples:
+      replicante pause cluster orders --until 2h --reason 'new racks'
+      replicante pause discovery fleet             its runs; its clusters are refreshed on
+      replicante pause all --until 30m
+
+    No scheduler sends tasks for what is paused. Those that were sent already still run, two
+    ticks
+    later at most; `refresh` and `discover` work all the same; what is owed to the stream is
+    delivered. After the pause each goes on in its next slot. A second pause takes the place
+    of
+    the first.
+    ");
+    insta::assert_snapshot!(help(&["pause", "cluster"]), @"
+    The refreshes of a cluster
+
+    Usage: replicante pause cluster [OPTIONS] <NAME>
+
+    Arguments:
+      <NAME>
+              Its name
+
+    Options:
+      -n, --namespace <NAME>
+              Its namespace
+
+              [default: default]
+
+          --until <TIME>
+              When it ends by itself: a duration from now, or a time like 2026-01-02T03:04:05Z
+              [default: with `resume`]
+
+          --reason <TEXT>
+              Why: at most 200 characters
+
+          --actor <NAME>
+              Who pauses [default: the user]
+
+              [env: REPLICANTE_ACTOR]
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
+      -h, --help
+              Print help
+
+    Example:
+      replicante pause cluster orders --until 2h
+    ");
+    insta::assert_snapshot!(help(&["resume"]), @"
+    End a pause
+
+    Usage: replicante resume <COMMAND>
+
+    Commands:
+      cluster    The refreshes of a cluster
+      discovery  The runs of a discovery
+      all        All refreshes and all runs
+      help       Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help
+              Print help
+
+    Examples:
+      replicante resume cluster orders
+      replicante resume all             what is paused by its own name stays so
     ");
 }

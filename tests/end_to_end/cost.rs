@@ -83,6 +83,8 @@ async fn a_scheduler_that_finds_nothing_due_writes_nothing_and_sends_nothing() {
         (1, 0, 0.0),
         "queued once until it is done"
     );
+    // Half a unit for each spread shard, and for the pauses, of which there are none.
+    assert_eq!(second.cost.read_units, 64.0 / 2.0 + 0.5);
     let queue = Queue::new(&system.local.clients, &system.local.settings.refresh_queue);
     assert_eq!(queue.receive(1).await.unwrap().len(), 1);
 }

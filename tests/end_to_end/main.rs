@@ -20,6 +20,7 @@ mod history;
 mod kills;
 mod metrics;
 mod observer;
+mod pauses;
 mod queues;
 mod removal;
 mod restart;

@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod forget;
 pub mod get;
 pub mod past;
+pub mod pause;
 pub mod restore_check;
 pub mod status;
 pub mod task;

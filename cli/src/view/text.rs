@@ -19,6 +19,18 @@ pub fn clean(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// Reads a reason: one line of at most 200 characters.
+///
+/// # Errors
+/// Says what was expected.
+pub fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > 200 || clean(text) != text {
+        return Err("expected one line of 1 to 200 characters".into());
+    }
+    Ok(text.to_owned())
+}
+
 /// Columns that text takes on a terminal.
 pub fn width(text: &str) -> usize {
     text.width()

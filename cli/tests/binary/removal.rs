@@ -246,3 +246,52 @@ fn what_is_exported_is_applied_again_unchanged_and_what_is_deleted_goes_on_witho
     deployment.wait_for(&["b"]);
     assert_eq!(deployment.run(&["status"]).0, Some(0), "no task failed");
 }
+
+#[test]
+fn what_is_paused_says_so_works_by_hand_and_goes_on() {
+    let deployment = Deployment::start(&["a", "b"]);
+    deployment.wait_for(&["a", "b"]);
+    let (code, _, errors) = deployment.run(&["resume", "cluster", "a"]);
+    assert!(code == Some(1) && errors.contains("cluster/default/a is not paused"), "{errors}");
+    let (code, _, errors) = deployment.run(&["pause", "cluster", "c"]);
+    assert!(code == Some(1) && errors.contains("there is no cluster `c`"), "{errors}");
+    assert_eq!(deployment.run(&["pause", "all", "--until", "2020-01-01T00:00:00Z"]).0, Some(2));
+    assert_eq!(deployment.run(&["pause", "all", "--reason", " "]).0, Some(2));
+
+    let why = ["--until", "2h", "--reason", "new racks", "--actor", "ann"];
+    let (code, out, errors) = deployment.run(&[&["pause", "cluster", "a"], &why[..]].concat());
+    assert!(code == Some(0) && out.starts_with("cluster/default/a is paused until "), "{out}{errors}");
+    let (_, out, _) = deployment.run(&["get", "clusters"]);
+    let of = |id: &str| out.lines().find(|line| line.starts_with(id)).unwrap();
+    assert!(of("a").ends_with(", paused") && !of("b").contains("paused"), "{out}");
+    let (_, out, _) = deployment.run(&["get", "clusters", "a", "-o", "json"]);
+    let told: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&told[0]["paused"]["actor"], &told[0]["paused"]["reason"]),
+        (&json!("ann"), &json!("new racks"))
+    );
+    let (_, out, _) = deployment.run(&["get", "cluster", "a"]);
+    assert!(out.contains("paused until ") && out.contains("by ann: new racks (else every 1s)"), "{out}");
+    let (code, out, errors) = deployment.run(&["refresh", "a", "--wait"]);
+    assert_eq!(code, Some(0), "{out}{errors}");
+
+    assert_eq!(deployment.run(&["pause", "all"]).0, Some(0));
+    let (_, out, _) = deployment.run(&["get", "discoveries"]);
+    assert!(out.contains(", paused"), "{out}");
+    let (_, out, _) = deployment.run(&["status"]);
+    assert!(out.contains("everything since ") && out.contains("  a until "), "{out}");
+    let (code, out, errors) = deployment.run(&["resume", "all"]);
+    assert_eq!((code, out.as_str()), (Some(0), "everything goes on, each record in its next slot\n"));
+    assert!(errors.contains("1 record is still paused by name"), "{errors}");
+    assert_eq!(deployment.run(&["resume", "cluster", "a"]).0, Some(0));
+    // Its own schedule takes it up again.
+    let at = || {
+        let (_, out, _) = deployment.run(&["get", "clusters", "a", "-o", "json"]);
+        let told: Value = serde_json::from_str(&out).unwrap();
+        told[0]["at"].as_str().unwrap().to_owned()
+    };
+    let (before, began) = (at(), Instant::now());
+    while at() == before {
+        assert!(began.elapsed() < Duration::from_secs(60), "it does not go on");
+    }
+}

@@ -82,12 +82,12 @@ impl Table {
     }
 
     /// Reads all items of a partition, as a Query reads them: eventually consistent.
-    pub(crate) async fn query_all(
+    pub(crate) fn query_all(
         &self,
         partition: &str,
         action: impl Fn() -> String,
-    ) -> Result<Vec<Item>, AwsError> {
-        self.query(partition, false, action).await
+    ) -> impl Future<Output = Result<Vec<Item>, AwsError>> {
+        self.query(partition, false, action)
     }
 
     /// Reads all items of a partition, strongly consistent at twice the cost, or eventually.
@@ -108,10 +108,9 @@ impl Table {
                 .expression_attribute_values(":pk", text(partition))
                 .consistent_read(consistent)
                 .set_exclusive_start_key(start)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await
-                .map_err(|error| AwsError::call(action(), &error))?;
+                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            // On the heap: with the SDK's futures in it, those of a scheduler's pass are too deep for the compiler.
+            let page = Box::pin(page.send()).await.map_err(|error| AwsError::call(action(), &error))?;
             self.meter.read(page.consumed_capacity());
             items.extend(page.items.unwrap_or_default());
             start = page.last_evaluated_key;

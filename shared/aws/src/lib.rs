@@ -18,6 +18,7 @@ mod intents;
 mod items;
 mod meter;
 mod notices;
+mod pauses;
 mod queue;
 mod restore;
 mod setup;

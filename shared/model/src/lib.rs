@@ -28,6 +28,7 @@ pub mod observation;
 pub mod observe;
 pub mod observer;
 pub mod past;
+pub mod pause;
 pub mod primaries;
 pub mod reader;
 pub mod record;
