@@ -499,7 +499,7 @@ def breaks():
     ).update(Resource={"Fn::GetAtt": ["Stream", "Arn"]})
     yield "two queues", "SendMessage is allowed on .*RefreshQueue.* instead of .*DiscoveryQueue", lambda s: own(
         s, "DiscoverySchedulerRole"
-    )[1].update(Resource=[{"Fn::GetAtt": ["DiscoveryQueue", "Arn"]}, {"Fn::GetAtt": ["RefreshQueue", "Arn"]}])
+    )[2].update(Resource=[{"Fn::GetAtt": ["DiscoveryQueue", "Arn"]}, {"Fn::GetAtt": ["RefreshQueue", "Arn"]}])
     yield "another's logs", "PutLogEvents is allowed on .*RefreshWorkerLogs.* instead", lambda s: log(
         s, "DiscoveryWorkerRole"
     ).update(Resource={"Fn::GetAtt": ["RefreshWorkerLogs", "Arn"]})
