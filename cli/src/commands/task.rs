@@ -208,7 +208,7 @@ mod tests {
     fn told(head: Head, events: u64) -> String {
         let summary = Summary::parse(head.summary.as_deref());
         let name = head.record.clone();
-        let stage = Stage::Done(Done { head, summary, events });
+        let stage = Stage::Done(Box::new(Done { head, summary, events }));
         outcome(&name, &stage, Duration::from_secs(60)).unwrap_or_else(|error| format!("error: {error}"))
     }
 
