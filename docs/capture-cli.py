@@ -68,6 +68,12 @@ PAGES = [
          "resume cluster zk-06"],
     ),
     (
+        "What is expected",
+        "`maintenance` hides nothing: what is seen within its window says so.",
+        ["maintenance begin zk-06 --until 2h --reason 'new racks' --actor ann", "refresh zk-06 --wait",
+         "events --cluster zk-06 --type cluster.maintenance_began", "get cluster zk-06", "maintenance end zk-06 --actor ann"],
+    ),
+    (
         "Is it well itself?",
         "`status` is about Replicante, not about the clusters: worst first, with what to do next. It ends with 3 for warnings and 4 "
         "for what is critical.",

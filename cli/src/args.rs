@@ -20,6 +20,7 @@ use crate::commands::export::ExportArgs;
 use crate::commands::fleet::FleetArgs;
 use crate::commands::forget::{ForgetArgs, UnforgetArgs};
 use crate::commands::get::GetArgs;
+use crate::commands::maintenance::MaintenanceArgs;
 use crate::commands::past::{AtArgs, DiffArgs};
 use crate::commands::pause::{PauseArgs, ResumeArgs};
 use crate::commands::restore_check::RestoreCheckArgs;
@@ -91,6 +92,8 @@ pub enum Command {
     Forget(ForgetArgs),
     /// Take a forgotten cluster or node from its source again
     Unforget(UnforgetArgs),
+    /// Say that what happens to a cluster for a while is expected
+    Maintenance(MaintenanceArgs),
     /// Leave a cluster, a discovery or everything alone for a while
     Pause(PauseArgs),
     /// End a pause

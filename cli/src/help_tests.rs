@@ -48,6 +48,7 @@ fn the_help_lists_the_commands() {
       discovery      Try a discovery without storing anything, or confirm what it holds
       forget         Remove a cluster or a node, whatever its source says
       unforget       Take a forgotten cluster or node from its source again
+      maintenance    Say that what happens to a cluster for a while is expected
       pause          Leave a cluster, a discovery or everything alone for a while
       resume         End a pause
       capacity       What a fleet needs of AWS, what that costs, and which quota is met first
@@ -1009,7 +1010,72 @@ fn the_help_of_validate_export_and_delete() {
 }
 
 #[test]
-fn the_help_of_pause_and_resume() {
+fn the_help_of_maintenance_pause_and_resume() {
+    insta::assert_snapshot!(help(&["maintenance"]), @"
+    Say that what happens to a cluster for a while is expected
+
+    Usage: replicante maintenance <COMMAND>
+
+    Commands:
+      begin  Begin a window, or say that it is another than was said
+      end    End a window before its time
+      help   Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help
+              Print help
+
+    Examples:
+      replicante maintenance begin orders --until 2h --reason 'new racks'
+      replicante maintenance end orders
+
+    Nothing is hidden, and the cluster is refreshed as ever: each event that is observed
+    within
+    the window carries its end as `maintenance`, so that whoever reads them need not call
+    anybody.
+    To have it left alone: `replicante pause`.
+    ");
+    insta::assert_snapshot!(help(&["maintenance", "begin"]), @"
+    Begin a window, or say that it is another than was said
+
+    Usage: replicante maintenance begin [OPTIONS] --until <TIME> <CLUSTER>
+
+    Arguments:
+      <CLUSTER>
+              The cluster
+
+    Options:
+      -n, --namespace <NAME>
+              Its namespace
+
+              [default: default]
+
+          --actor <NAME>
+              Who says so: events tell [default: the user]
+
+              [env: REPLICANTE_ACTOR]
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
+          --until <TIME>
+              When it ends by itself: a duration from now, or a time like 2026-01-02T03:04:05Z
+
+          --reason <TEXT>
+              What is done: at most 200 characters
+
+      -h, --help
+              Print help
+
+    Examples:
+      replicante maintenance begin orders --until 2h
+      replicante maintenance begin orders --until 3h --reason 'it takes longer'
+    ");
     insta::assert_snapshot!(help(&["pause"]), @"
     Leave a cluster, a discovery or everything alone for a while
 

@@ -92,6 +92,7 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Discovery(args) => commands::discovery::run(args).await,
         Command::Forget(args) => commands::forget::forget(args).await,
         Command::Unforget(args) => commands::forget::unforget(args).await,
+        Command::Maintenance(args) => commands::maintenance::run(args).await,
         Command::Pause(args) => commands::pause::pause(args).await,
         Command::Resume(args) => commands::pause::resume(args).await,
         Command::Capacity(args) => commands::capacity::run(&args),

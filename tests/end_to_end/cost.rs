@@ -132,6 +132,7 @@ fn the_largest_head_stays_within_one_write_unit() {
     (head.fence, head.sequence, head.published, head.wanted) =
         (9_999_999_999, 9_999_999_999, 9_999_999_999, 999_999);
     (head.lease_until, head.queued_due, head.queued_at, head.done_due) = (now, now, now, now);
+    head.maintenance = now;
     head.holder = "00000000-0000-0000-0000-000000000000".into();
     head.body = Some(Body {
         slot: Slot::A,

@@ -18,6 +18,7 @@ mod fake_ssm;
 mod fences;
 mod history;
 mod kills;
+mod maintenance;
 mod metrics;
 mod observer;
 mod pauses;

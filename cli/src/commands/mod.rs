@@ -12,6 +12,7 @@ pub mod export;
 pub mod fleet;
 pub mod forget;
 pub mod get;
+pub mod maintenance;
 pub mod past;
 pub mod pause;
 pub mod restore_check;

@@ -19,10 +19,10 @@ use crate::view::text::{count, reason};
     replicante pause cluster orders --until 2h --reason 'new racks'\n  \
     replicante pause discovery fleet             its runs; its clusters are refreshed on\n  \
     replicante pause all --until 30m\n\n\
-    No scheduler sends tasks for what is paused. Those that were sent already still run, two ticks\n\
-    later at most; `refresh` and `discover` work all the same; what is owed to the stream is\n\
-    delivered. After the pause each goes on in its next slot. A second pause takes the place of\n\
-    the first.")]
+    No scheduler sends tasks for what is paused. Those that were sent already still run, two\n\
+    ticks later at most; `refresh` and `discover` work all the same; what is owed to the\n\
+    stream is delivered. After the pause each goes on in its next slot. A second pause takes\n\
+    the place of the first.")]
 pub struct PauseArgs {
     /// What to pause
     #[command(subcommand)]

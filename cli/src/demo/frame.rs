@@ -31,6 +31,7 @@ pub fn rows(scene: &Scene, tally: &Tally) -> Vec<Row> {
         refreshed: tally.last.get(record).copied(),
         record: Clone::clone(record),
         pause: None,
+        maintenance: Timestamp::ZERO,
     };
     scene.folds.views().map(row).collect()
 }

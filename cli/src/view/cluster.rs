@@ -10,7 +10,7 @@ use replicante_model::time::human;
 use replicante_model::view::{ClusterState, ClusterView, Health, NodeStatus, NodeView, ShardReading};
 use replicante_protocol::head::Head;
 
-use crate::view::change::{agent, contradiction, of_action, primary, role};
+use crate::view::change::{agent, contradiction, of_action, primary, role, window};
 use crate::view::clusters::ago;
 use crate::view::record::{row_at, schedule};
 use crate::view::style::{Tone, bold, of_health};
@@ -60,6 +60,14 @@ pub fn cluster(
     fact("history", &format!("{} in epoch {}", count(head.sequence, "event"), head.epoch));
     if let Some(since) = view.and_then(|view| view.missing_since) {
         fact("missing", &format!("since {since}: its source no longer reports it, what is shown is stale"));
+    }
+    match view.and_then(|view| view.maintenance.as_ref()).filter(|window| window.until == head.maintenance) {
+        Some(known) if known.is_on(now) => fact("expected", &format!("in maintenance {}", window(known))),
+        // Its next refresh reads who and why.
+        None if head.maintenance > now => {
+            fact("expected", &format!("in maintenance until {}", head.maintenance));
+        }
+        _ => {}
     }
     let Some((view, state)) = view.zip(state) else {
         lines.push(String::new());

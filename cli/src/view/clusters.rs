@@ -24,6 +24,8 @@ pub struct Row {
     pub refreshed: Option<Timestamp>,
     /// The pause that it is under.
     pub pause: Option<Pause>,
+    /// When its maintenance window ends; zero when there is none.
+    pub maintenance: Timestamp,
 }
 
 const HEADING: [&str; 9] =
@@ -52,13 +54,14 @@ pub fn cells(row: &Row, now: Timestamp) -> Vec<Cell> {
     ]
 }
 
-/// How long ago it was worked on, and whether it is paused: then that is no wonder.
+/// How long ago it was worked on, and whether it is paused or in maintenance: then what is seen is no wonder.
 pub fn refreshed(row: &Row, now: Timestamp) -> Cell {
-    let ago = ago(row.refreshed, now);
-    match row.pause {
-        None => Cell::text(ago),
-        Some(_) => Cell::text(format!("{ago}, paused")).toned(Tone::Warn),
+    let mut text = ago(row.refreshed, now);
+    for (word, is_on) in [(", paused", row.pause.is_some()), (", maintenance", row.maintenance > now)] {
+        text.push_str(if is_on { word } else { "" });
     }
+    let is_marked = row.pause.is_some() || row.maintenance > now;
+    if is_marked { Cell::text(text).toned(Tone::Warn) } else { Cell::text(text) }
 }
 
 /// The health in its colour.

@@ -14,7 +14,7 @@ use crate::view::text::short;
 pub fn row(head: &Head) -> Row {
     let summary = Summary::parse(head.summary.as_deref());
     let refreshed = Some(summary.at).filter(|at| *at > Timestamp::ZERO);
-    Row { record: head.record.clone(), summary, refreshed, pause: None }
+    Row { record: head.record.clone(), summary, refreshed, pause: None, maintenance: head.maintenance }
 }
 
 /// What lists show of a head, with the pause that it is under.
@@ -47,6 +47,9 @@ pub fn json(head: &Head) -> Value {
 /// The same, with the pause that it is under.
 pub fn json_at(head: &Head, pauses: &Pauses, now: Timestamp) -> Value {
     let mut value = json(head);
+    if head.maintenance > now {
+        value["maintenance_until"] = head.maintenance.rfc3339().into();
+    }
     if let Some(pause) = pauses.on(&head.record, now) {
         value["paused"] = json_of_pause(pause);
     }

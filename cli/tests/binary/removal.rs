@@ -295,3 +295,50 @@ fn what_is_paused_says_so_works_by_hand_and_goes_on() {
         assert!(began.elapsed() < Duration::from_secs(60), "it does not go on");
     }
 }
+
+#[test]
+fn a_maintenance_window_is_shown_and_told_until_it_ends() {
+    let deployment = Deployment::start(&["a", "b"]);
+    deployment.wait_for(&["a", "b"]);
+    let maintenance = |args: &[&str]| deployment.run(&[&["maintenance"], args].concat());
+    let (code, _, errors) = maintenance(&["end", "a"]);
+    assert!(code == Some(1) && errors.contains("cluster/default/a is not in maintenance"), "{errors}");
+    let (code, _, errors) = maintenance(&["begin", "c", "--until", "2h"]);
+    assert!(code == Some(1) && errors.contains("there is no cluster `c`"), "{errors}");
+    assert_eq!(maintenance(&["begin", "a"]).0, Some(2), "without an end");
+    assert_eq!(maintenance(&["begin", "a", "--until", "2020-01-01T00:00:00Z"]).0, Some(2));
+
+    let told = |kind: &str| {
+        let began = Instant::now();
+        loop {
+            let (_, out, errors) = deployment.run(&["events", "--cluster", "a", "--type", kind]);
+            if !out.is_empty() {
+                return out;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "{kind}: {errors}");
+        }
+    };
+    let (code, out, errors) =
+        maintenance(&["begin", "a", "--until", "2h", "--reason", "new racks", "--actor", "ann"]);
+    assert!(
+        code == Some(0) && out.starts_with("cluster/default/a is in maintenance until "),
+        "{out}{errors}"
+    );
+    let out = told("cluster.maintenance_began");
+    assert!(out.contains(" by ann: new racks [maintenance]"), "{out}");
+    let (_, out, _) = deployment.run(&["get", "clusters"]);
+    let of = |id: &str| out.lines().find(|line| line.starts_with(id)).unwrap();
+    assert!(of("a").ends_with(", maintenance") && !of("b").contains("maintenance"), "{out}");
+    let (_, out, _) = deployment.run(&["get", "cluster", "a"]);
+    assert!(out.contains("in maintenance until ") && out.contains(" by ann: new racks"), "{out}");
+    let (code, out, errors) = maintenance(&["end", "a", "--actor", "bob"]);
+    assert_eq!(
+        (code, out.as_str()),
+        (Some(0), "cluster/default/a is no longer in maintenance\n"),
+        "{errors}"
+    );
+    let out = told("cluster.maintenance_ended");
+    assert!(out.contains("no longer in maintenance") && !out.contains("[maintenance]"), "{out}");
+    let (_, out, _) = deployment.run(&["get", "cluster", "a"]);
+    assert!(!out.contains("maintenance"), "{out}");
+}

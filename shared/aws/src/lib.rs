@@ -16,6 +16,7 @@ mod head_item;
 mod heads;
 mod intents;
 mod items;
+mod maintenance;
 mod meter;
 mod notices;
 mod pauses;
