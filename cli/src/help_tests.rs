@@ -1029,11 +1029,9 @@ fn the_help_of_maintenance_pause_and_resume() {
       replicante maintenance begin orders --until 2h --reason 'new racks'
       replicante maintenance end orders
 
-    Nothing is hidden, and the cluster is refreshed as ever: each event that is observed
-    within
-    the window carries its end as `maintenance`, so that whoever reads them need not call
-    anybody.
-    To have it left alone: `replicante pause`.
+    Nothing is hidden, and the cluster is refreshed as ever. Each event that is observed
+    within the window carries its end as `maintenance`: whoever is woken by events may leave
+    those out. To have it left alone: `replicante pause`.
     ");
     insta::assert_snapshot!(help(&["maintenance", "begin"]), @"
     Begin a window, or say that it is another than was said
@@ -1097,11 +1095,9 @@ fn the_help_of_maintenance_pause_and_resume() {
       replicante pause all --until 30m
 
     No scheduler sends tasks for what is paused. Those that were sent already still run, two
-    ticks
-    later at most; `refresh` and `discover` work all the same; what is owed to the stream is
-    delivered. After the pause each goes on in its next slot. A second pause takes the place
-    of
-    the first.
+    ticks later at most; `refresh` and `discover` work all the same; what is owed to the
+    stream is delivered. After the pause each goes on in its next slot. A second pause takes
+    the place of the first.
     ");
     insta::assert_snapshot!(help(&["pause", "cluster"]), @"
     The refreshes of a cluster
