@@ -72,9 +72,9 @@ pub async fn run(args: DeleteArgs) -> Result<(), CliError> {
         ObjectKind::Discovery => format!("Discovery {namespace}/{name}"),
         ObjectKind::Cluster => format!("Cluster {namespace}/{name}"),
     };
-    if table.object(kind, &namespace, &name).await?.is_none() {
+    let Some(object) = table.object(kind, &namespace, &name).await? else {
         return Err(none(kind, &title, &name));
-    }
+    };
     let (question, after) = match kind {
         ObjectKind::Discovery => {
             let record = RecordName::discovery(&*namespace, &*name);
@@ -105,8 +105,10 @@ pub async fn run(args: DeleteArgs) -> Result<(), CliError> {
     if !yes {
         confirm(&question, &name)?;
     }
-    if !table.delete_object(kind, &namespace, &name, Timestamp::now()).await? {
-        return Err(none(kind, &title, &name));
+    if !table.delete_object(kind, &namespace, &name, object.version, Timestamp::now()).await? {
+        return Err(CliError::Failed(format!(
+            "{title} was applied or deleted by somebody else meanwhile: nothing was done, look at it again"
+        )));
     }
     out::line(format_args!("{title} deleted"))?;
     out::note(after);

@@ -153,6 +153,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_reason_is_one_line_that_is_safe_to_show() {
+        assert_eq!(reason(" new racks ").as_deref(), Ok("new racks"));
+        assert!(reason(&"x".repeat(200)).is_ok());
+        for text in ["", " ", "a\nb", "\u{1b}[31m", &"x".repeat(201)] {
+            assert!(reason(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
     fn a_painted_line_is_cut_by_what_is_seen_of_it() {
         assert_eq!(cut("\u{1b}[1mname\u{1b}[0m  更更", 7), "\u{1b}[1mname\u{1b}[0m  ");
         assert_eq!(cut("\u{1b}[1mname\u{1b}[0m", 2), "\u{1b}[1mna\u{1b}[0m");

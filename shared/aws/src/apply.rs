@@ -100,24 +100,25 @@ impl Table {
         Ok(())
     }
 
-    /// Deletes an object, and in the same transaction says so to its record: a discovery is asked no more; of a cluster
-    /// counts again what its discovery says, and it is due now. Returns false when there is no such object.
+    /// Deletes an object of this version, and in the same transaction says so to its record: a discovery is asked no more;
+    /// of a cluster counts again what its discovery says, and it is due now. Returns false, and nothing is done, when there
+    /// is no such object or it is of another version.
     ///
     /// # Errors
-    /// When the table can't be read or written, or somebody else applied it meanwhile.
+    /// When the table can't be read or written.
     pub async fn delete_object(
         &self,
         kind: ObjectKind,
         namespace: &str,
         name: &str,
+        version: u64,
         now: Timestamp,
     ) -> Result<bool, AwsError> {
-        let Some(known) = self.object(kind, namespace, name).await? else { return Ok(false) };
         let record = kind.record(namespace, name);
         let action = || format!("deleting the object {record}");
         let guard = Guard::exists().on("#version = :version", &["version"]);
         let object = Key { pk: object_partition(record.kind), sk: record.path() };
-        let mut writes = vec![self.delete(object, guard.with(":version", number(known.version)), action)?];
+        let mut writes = vec![self.delete(object, guard.with(":version", number(version)), action)?];
         if let Some(head) = self.head(&record).await? {
             let (interval, enabled) = match kind {
                 ObjectKind::Discovery => (head.interval, false),
@@ -128,13 +129,7 @@ impl Table {
             };
             writes.push(self.head_update(&record, interval, enabled, now)?);
         }
-        match self.transact(writes, action).await? {
-            Transaction::Done => Ok(true),
-            Transaction::Refused(_) => {
-                let reason = "somebody else wrote it at the same time: nothing was deleted, try again".into();
-                Err(AwsError::Call { action: action(), reason })
-            }
-        }
+        Ok(matches!(self.transact(writes, action).await?, Transaction::Done))
     }
 
     /// One transaction. The inner error is its own.
