@@ -51,6 +51,29 @@ PAGES = [
         ["at zk-01 --time 10s"],
     ),
     (
+        "What you ask for",
+        "`refresh` and `discover` ask for a look now; `--wait` waits for it, and ends with 1 when it failed or took too long.",
+        ["refresh zk-01 --wait", "discover fleet --wait -o json"],
+    ),
+    (
+        "Objects",
+        "`validate` checks files with nothing to connect to, `apply` stores them, `export` writes what is stored as a file that "
+        "`apply` takes back.",
+        ["validate -f fleet.yaml --tick 1s", "apply -f fleet.yaml", "export"],
+    ),
+    (
+        "Leaving things alone",
+        "`pause` stops the schedules of a cluster, a discovery or everything, until a time or until `resume`.",
+        ["pause cluster zk-06 --until 2h --reason 'new racks' --actor ann", "get clusters 'zk-*'", "status",
+         "resume cluster zk-06"],
+    ),
+    (
+        "What is expected",
+        "`maintenance` hides nothing: what is seen within its window says so.",
+        ["maintenance begin zk-06 --until 2h --reason 'new racks' --actor ann", "refresh zk-06 --wait",
+         "events --cluster zk-06 --type cluster.maintenance_began", "get cluster zk-06", "maintenance end zk-06 --actor ann"],
+    ),
+    (
         "Is it well itself?",
         "`status` is about Replicante, not about the clusters: worst first, with what to do next. It ends with 3 for warnings and 4 "
         "for what is critical.",

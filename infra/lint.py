@@ -452,12 +452,12 @@ def breaks():
     yield "unknown setting", "REPLICANTE_SPEED is not in docs", lambda s: variables(s).update(REPLICANTE_SPEED="fast")
     yield "setting left out", "REPLICANTE_TABLE is required", lambda s: variables(s).pop("REPLICANTE_TABLE")
     yield "whole batches fail", "without ReportBatchItemFailures", lambda s: tasks(s).pop("FunctionResponseTypes")
-    yield "one action more", "dynamodb:Scan is not in the table", lambda s: first(s, "RefreshSchedulerRole")[
-        "Action"
-    ].append("dynamodb:Scan")
-    yield "one action less", "dynamodb:UpdateItem of the table .* is not allowed", lambda s: first(
+    yield "one action more", "dynamodb:Scan is not in the table", lambda s: first(s, "RefreshSchedulerRole").update(
+        Action=["dynamodb:Query", "dynamodb:Scan"]
+    )
+    yield "one action less", "dynamodb:UpdateItem of the table .* is not allowed", lambda s: own(
         s, "RefreshSchedulerRole"
-    )["Action"].pop()
+    ).pop(1)
     yield "all actions but one", "allows all but something", lambda s: own(s, "RefreshSchedulerRole").append(
         {"Effect": "Allow", "NotAction": "dynamodb:Scan", "Resource": "*"}
     )
@@ -499,7 +499,7 @@ def breaks():
     ).update(Resource={"Fn::GetAtt": ["Stream", "Arn"]})
     yield "two queues", "SendMessage is allowed on .*RefreshQueue.* instead of .*DiscoveryQueue", lambda s: own(
         s, "DiscoverySchedulerRole"
-    )[1].update(Resource=[{"Fn::GetAtt": ["DiscoveryQueue", "Arn"]}, {"Fn::GetAtt": ["RefreshQueue", "Arn"]}])
+    )[2].update(Resource=[{"Fn::GetAtt": ["DiscoveryQueue", "Arn"]}, {"Fn::GetAtt": ["RefreshQueue", "Arn"]}])
     yield "another's logs", "PutLogEvents is allowed on .*RefreshWorkerLogs.* instead", lambda s: log(
         s, "DiscoveryWorkerRole"
     ).update(Resource={"Fn::GetAtt": ["RefreshWorkerLogs", "Arn"]})

@@ -108,6 +108,7 @@ fn steps(criterion: &mut Criterion) {
             time: NOW,
             cause: Cause::Schedule,
             actor: None,
+            maintenance: None,
         };
         group.bench_function("seal: the events of the first sight", |bench| {
             bench.iter(|| sealer.seal(black_box(&changes), usize::MAX, usize::MAX));

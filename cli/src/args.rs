@@ -11,18 +11,23 @@ use replicante_model::time::{human, parse_human};
 use crate::commands::apply::ApplyArgs;
 use crate::commands::bench::BenchArgs;
 use crate::commands::capacity::CapacityArgs;
+use crate::commands::delete::DeleteArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::discovery::DiscoveryArgs;
 use crate::commands::dlq::DlqArgs;
 use crate::commands::events::EventsArgs;
+use crate::commands::export::ExportArgs;
 use crate::commands::fleet::FleetArgs;
 use crate::commands::forget::{ForgetArgs, UnforgetArgs};
 use crate::commands::get::GetArgs;
+use crate::commands::maintenance::MaintenanceArgs;
 use crate::commands::past::{AtArgs, DiffArgs};
+use crate::commands::pause::{PauseArgs, ResumeArgs};
 use crate::commands::restore_check::RestoreCheckArgs;
 use crate::commands::status::StatusArgs;
 use crate::commands::task::TaskArgs;
 use crate::commands::up::UpArgs;
+use crate::commands::validate::ValidateArgs;
 
 /// An always current picture of many datastore clusters, and an ordered history of every change in them.
 #[derive(Debug, Parser)]
@@ -61,12 +66,25 @@ pub enum Command {
     /// Look at the tasks that failed too often, and try them again
     Dlq(DlqArgs),
     /// Store discoveries, and what overrides them for one cluster
+    #[command(visible_alias = "import")]
     Apply(ApplyArgs),
+    /// Check files of objects, without any system
+    Validate(ValidateArgs),
+    /// Write all stored objects, as a file that apply takes back
+    Export(ExportArgs),
+    /// Delete an object: what it was about goes on without it
+    Delete(DeleteArgs),
     /// Ask for a refresh of a cluster now
-    #[command(after_help = "Example:\n  replicante refresh zk-01")]
+    #[command(after_help = "Examples:\n  replicante refresh zk-01\n  \
+                            replicante refresh zk-01 --wait                until it is done, and how it ended\n  \
+                            replicante refresh zk-01 --wait --timeout 10s && echo done\n\n\
+                            What is waited for is a refresh that began after this was asked.\n\
+                            With --wait exit code 1 also says that it failed, or did not end in time.")]
     Refresh(TaskArgs),
     /// Ask for a run of a discovery now
-    #[command(after_help = "Example:\n  replicante discover fleet")]
+    #[command(after_help = "Examples:\n  replicante discover fleet\n  \
+                            replicante discover fleet --wait              until it is done: how it ended, and what it found\n\n\
+                            With --wait exit code 1 also says that its source failed, or that it did not end in time.")]
     Discover(TaskArgs),
     /// Try a discovery without storing anything, or confirm what it holds
     Discovery(DiscoveryArgs),
@@ -74,6 +92,12 @@ pub enum Command {
     Forget(ForgetArgs),
     /// Take a forgotten cluster or node from its source again
     Unforget(UnforgetArgs),
+    /// Say that what happens to a cluster for a while is expected
+    Maintenance(MaintenanceArgs),
+    /// Leave a cluster, a discovery or everything alone for a while
+    Pause(PauseArgs),
+    /// End a pause
+    Resume(ResumeArgs),
     /// What a fleet needs of AWS, what that costs, and which quota is met first
     Capacity(CapacityArgs),
     /// Raise all epochs after the table was restored, before the functions run again

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use replicante_aws::Depth;
+use replicante_model::pause::Pauses;
 use replicante_model::summary::Summary;
 use replicante_model::{Kind, Timestamp};
 use replicante_protocol::head::Head;
+use replicante_protocol::schedule::due;
 use serde::Serialize;
 
 use crate::view::event::name;
@@ -28,6 +30,8 @@ pub struct Looked {
     pub lease: Duration,
     /// All heads of each kind.
     pub heads: BTreeMap<Kind, Vec<Head>>,
+    /// What is paused, and was lately.
+    pub pauses: Pauses,
     /// The queues of each kind.
     pub queues: BTreeMap<Kind, Lengths>,
 }
@@ -113,11 +117,12 @@ fn records(count: usize, kind: Kind) -> String {
 /// Records that are due and that no scheduler has taken up.
 fn unscheduled(kind: Kind, heads: &[Head], looked: &Looked) -> Option<Finding> {
     let patience = looked.tick * TURNS;
+    let due = |head: &Head| due(head, looked.pauses.until(&head.record));
     let is_left = |head: &&Head| {
-        head.enabled && head.queued_due <= head.done_due && looked.now.since(head.due) > patience
+        head.enabled && head.queued_due <= head.done_due && looked.now.since(due(head)) > patience
     };
     let left: Vec<&Head> = heads.iter().filter(is_left).collect();
-    let oldest = left.iter().map(|head| head.due).min()?;
+    let oldest = left.iter().map(|head| due(head)).min()?;
     Some(critical(
         format!(
             "the {} scheduler does not do its work: {} due and not queued, the longest for {}",
@@ -242,6 +247,7 @@ mod tests {
     use super::*;
     use crate::view::given::{NOW, cluster_head, head};
     use replicante_model::RecordName;
+    use replicante_model::pause::Pause;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -251,6 +257,7 @@ mod tests {
             tick: MINUTE,
             lease: Duration::from_secs(150),
             heads: BTreeMap::from([(Kind::Cluster, clusters), (Kind::Discovery, discoveries)]),
+            pauses: Pauses::default(),
             queues: BTreeMap::new(),
         }
     }
@@ -294,6 +301,22 @@ mod tests {
         Critical: the refresh scheduler does not do its work: 5 clusters due and not queued, the longest for 10m
           is its schedule enabled? Look at the log of the refresh-scheduler
         ");
+    }
+
+    #[test]
+    fn what_is_paused_or_was_lately_does_not_wait_for_its_scheduler() {
+        let mut looked = looked(clusters(|_, head| head.due = NOW.minus(10 * MINUTE)), vec![]);
+        for until in [None, Some(NOW)] {
+            looked.pauses.all =
+                Some(Pause { since: NOW.minus(20 * MINUTE), until, reason: None, actor: "ann".into() });
+            assert_eq!(told(&looked), "", "{until:?}");
+        }
+        looked.now = NOW.plus(10 * MINUTE);
+        assert!(
+            told(&looked).contains("5 clusters due and not queued"),
+            "the pause is over: {}",
+            told(&looked)
+        );
     }
 
     #[test]

@@ -38,12 +38,19 @@ fn the_help_lists_the_commands() {
       diff           Show what is different in a cluster between two moments
       status         Say whether Replicante itself is well, and what to do where it is not
       dlq            Look at the tasks that failed too often, and try them again
-      apply          Store discoveries, and what overrides them for one cluster
+      apply          Store discoveries, and what overrides them for one cluster [alias:
+                     import]
+      validate       Check files of objects, without any system
+      export         Write all stored objects, as a file that apply takes back
+      delete         Delete an object: what it was about goes on without it
       refresh        Ask for a refresh of a cluster now
       discover       Ask for a run of a discovery now
       discovery      Try a discovery without storing anything, or confirm what it holds
       forget         Remove a cluster or a node, whatever its source says
       unforget       Take a forgotten cluster or node from its source again
+      maintenance    Say that what happens to a cluster for a while is expected
+      pause          Leave a cluster, a discovery or everything alone for a while
+      resume         End a pause
       capacity       What a fleet needs of AWS, what that costs, and which quota is met first
       restore-check  Raise all epochs after the table was restored, before the functions run
                      again
@@ -475,6 +482,23 @@ fn the_help_of_refresh_and_bench() {
 
               [default: default]
 
+      -w, --wait
+              Waits until it is done, and says how it ended
+
+          --timeout <TIME>
+              How long it waits at most
+
+              [default: 1m]
+
+      -o, --output <OUTPUT>
+              How to show what came of it
+
+              Possible values:
+              - text: For people
+              - json: For programs
+
+              [default: text]
+
           --actor <NAME>
               Who asks: events say so [default: the user]
 
@@ -489,10 +513,15 @@ fn the_help_of_refresh_and_bench() {
               stream and queues [default: REPLICANTE_STACK, else the environment]
 
       -h, --help
-              Print help
+              Print help (see a summary with '-h')
 
-    Example:
+    Examples:
       replicante refresh zk-01
+      replicante refresh zk-01 --wait                until it is done, and how it ended
+      replicante refresh zk-01 --wait --timeout 10s && echo done
+
+    What is waited for is a refresh that began after this was asked.
+    With --wait exit code 1 also says that it failed, or did not end in time.
     ");
     insta::assert_snapshot!(help(&["bench", "hanging"]), @"
     Agents that hang: how late they make the clusters that are well
@@ -851,5 +880,283 @@ fn the_help_of_capacity_and_restore_check() {
     it events get numbers that the stream has already. Every record begins a new epoch:
     readers start anew, each cluster with a snapshot of what was restored. It can be
     stopped and run again. docs/restore.md says it step by step.
+    ");
+}
+
+#[test]
+fn the_help_of_validate_export_and_delete() {
+    insta::assert_snapshot!(help(&["validate"]), @"
+    Check files of objects, without any system
+
+    Usage: replicante validate [OPTIONS] --file <FILE>...
+
+    Options:
+      -f, --file <FILE>...
+              Objects: YAML or JSON, several documents a file; `-` for the standard input
+
+          --tick <TIME>
+              The tick of the deployment that they are for: no interval is shorter
+
+              [env: REPLICANTE_TICK]
+              [default: 1m]
+
+      -h, --help
+              Print help
+
+    Examples:
+      replicante validate -f discovery.yaml            for a deployment on AWS
+      replicante validate -f objects/*.yaml --tick 1s  for `replicante up`: intervals may be
+      shorter
+
+    Whether a source answers is not tried: `replicante discovery test` does that.
+    Exit codes: 0 all is right, 1 something is wrong.
+    ");
+    insta::assert_snapshot!(help(&["export"]), @"
+    Write all stored objects, as a file that apply takes back
+
+    Usage: replicante export [OPTIONS]
+
+    Options:
+      -n, --namespace <NAME>
+              Only those of this namespace [default: all]
+
+      -o, --output <OUTPUT>
+              How to write them
+
+              Possible values:
+              - yaml: Documents of YAML
+              - json: Documents of JSON
+
+              [default: yaml]
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Examples:
+      replicante export > objects.yaml           and `replicante apply -f objects.yaml`
+      changes nothing
+      replicante export -n prod                  of one namespace
+      replicante export -o json | jq .metadata   one document after the other
+
+    All settings are written out, also those that were left at their default. There are no
+    secrets in it: objects hold references. State, history, and what is forgotten or paused
+    are no objects: a backup of the table has them.
+    ");
+    insta::assert_snapshot!(help(&["delete"]), @"
+    Delete an object: what it was about goes on without it
+
+    Usage: replicante delete <COMMAND>
+
+    Commands:
+      discovery  A Discovery: its source is asked no more
+      cluster    A Cluster object: what its discovery says of the cluster counts again
+      help       Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help
+              Print help
+
+    Examples:
+      replicante delete discovery fleet        asks first; its clusters stay
+      replicante delete cluster orders --yes   what its discovery says of orders counts again
+
+    Objects are what was applied. To remove a cluster itself: `replicante forget`.
+    ");
+    insta::assert_snapshot!(help(&["delete", "discovery"]), @"
+    A Discovery: its source is asked no more
+
+    Usage: replicante delete discovery [OPTIONS] <NAME>
+
+    Arguments:
+      <NAME>
+              Its name
+
+    Options:
+      -n, --namespace <NAME>
+              Its namespace
+
+              [default: default]
+
+      -y, --yes
+              Does not ask
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
+      -h, --help
+              Print help
+
+    Examples:
+      replicante export -n default > objects.yaml   keeps what was applied
+      replicante delete discovery fleet
+
+    The clusters that it discovered stay, and are refreshed as it said last, until each is
+    forgotten (`replicante forget`). Another discovery may not take them before that.
+    Applied again, it goes on where it was.
+    ");
+}
+
+#[test]
+fn the_help_of_maintenance_pause_and_resume() {
+    insta::assert_snapshot!(help(&["maintenance"]), @"
+    Say that what happens to a cluster for a while is expected
+
+    Usage: replicante maintenance <COMMAND>
+
+    Commands:
+      begin  Begin a window, or say that it is another than was said
+      end    End a window before its time
+      help   Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help
+              Print help
+
+    Examples:
+      replicante maintenance begin orders --until 2h --reason 'new racks'
+      replicante maintenance end orders
+
+    Nothing is hidden, and the cluster is refreshed as ever. Each event that is observed
+    within the window carries its end as `maintenance`: whoever is woken by events may leave
+    those out. To have it left alone: `replicante pause`.
+    ");
+    insta::assert_snapshot!(help(&["maintenance", "begin"]), @"
+    Begin a window, or say that it is another than was said
+
+    Usage: replicante maintenance begin [OPTIONS] --until <TIME> <CLUSTER>
+
+    Arguments:
+      <CLUSTER>
+              The cluster
+
+    Options:
+      -n, --namespace <NAME>
+              Its namespace
+
+              [default: default]
+
+          --actor <NAME>
+              Who says so: events tell [default: the user]
+
+              [env: REPLICANTE_ACTOR]
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
+          --until <TIME>
+              When it ends by itself: a duration from now, or a time like 2026-01-02T03:04:05Z
+
+          --reason <TEXT>
+              What is done: at most 200 characters
+
+      -h, --help
+              Print help
+
+    Examples:
+      replicante maintenance begin orders --until 2h
+      replicante maintenance begin orders --until 3h --reason 'it takes longer'
+    ");
+    insta::assert_snapshot!(help(&["pause"]), @"
+    Leave a cluster, a discovery or everything alone for a while
+
+    Usage: replicante pause <COMMAND>
+
+    Commands:
+      cluster    The refreshes of a cluster
+      discovery  The runs of a discovery
+      all        All refreshes and all runs
+      help       Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help
+              Print help
+
+    Examples:
+      replicante pause cluster orders --until 2h --reason 'new racks'
+      replicante pause discovery fleet             its runs; its clusters are refreshed on
+      replicante pause all --until 30m
+
+    No scheduler sends tasks for what is paused. Those that were sent already still run, two
+    ticks later at most; `refresh` and `discover` work all the same; what is owed to the
+    stream is delivered. After the pause each goes on in its next slot. A second pause takes
+    the place of the first.
+    ");
+    insta::assert_snapshot!(help(&["pause", "cluster"]), @"
+    The refreshes of a cluster
+
+    Usage: replicante pause cluster [OPTIONS] <NAME>
+
+    Arguments:
+      <NAME>
+              Its name
+
+    Options:
+      -n, --namespace <NAME>
+              Its namespace
+
+              [default: default]
+
+          --until <TIME>
+              When it ends by itself: a duration from now, or a time like 2026-01-02T03:04:05Z
+              [default: with `resume`]
+
+          --reason <TEXT>
+              Why: at most 200 characters
+
+          --actor <NAME>
+              Who pauses [default: the user]
+
+              [env: REPLICANTE_ACTOR]
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
+      -h, --help
+              Print help
+
+    Example:
+      replicante pause cluster orders --until 2h
+    ");
+    insta::assert_snapshot!(help(&["resume"]), @"
+    End a pause
+
+    Usage: replicante resume <COMMAND>
+
+    Commands:
+      cluster    The refreshes of a cluster
+      discovery  The runs of a discovery
+      all        All refreshes and all runs
+      help       Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help
+              Print help
+
+    Examples:
+      replicante resume cluster orders
+      replicante resume all             what is paused by its own name stays so
     ");
 }

@@ -6,7 +6,7 @@
 //! order.rs     events in order, each once   history.rs  the stream's shards as one sequence
 //! tally.rs     what task reports add up to  view/       pure: from what is known to the lines people see
 //! check.rs     the promise, checked         records.rs  all records of a kind
-//! health.rs    pure: what is not well
+//! health.rs    pure: what is not well         wait.rs     until a task is done; progress.rs shows it
 //! demo/        the demo's screen and end    bench/      measurements
 //! restore/     a restored table's epochs     capacity/   pure: what a fleet needs, and its price
 //! out.rs       writing, closed pipes        logs.rs, signals.rs, error.rs
@@ -29,11 +29,13 @@ pub mod logs;
 pub mod order;
 pub mod out;
 pub mod place;
+pub mod progress;
 pub mod records;
 pub mod restore;
 pub mod signals;
 pub mod tally;
 pub mod view;
+pub mod wait;
 
 use std::process::ExitCode;
 
@@ -82,11 +84,17 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Status(args) => commands::status::run(args).await,
         Command::Dlq(args) => commands::dlq::run(args).await,
         Command::Apply(args) => commands::apply::run(args).await,
+        Command::Validate(args) => commands::validate::run(&args),
+        Command::Export(args) => commands::export::run(args).await,
+        Command::Delete(args) => commands::delete::run(args).await,
         Command::Refresh(args) => commands::task::run(args, Kind::Cluster).await,
         Command::Discover(args) => commands::task::run(args, Kind::Discovery).await,
         Command::Discovery(args) => commands::discovery::run(args).await,
         Command::Forget(args) => commands::forget::forget(args).await,
         Command::Unforget(args) => commands::forget::unforget(args).await,
+        Command::Maintenance(args) => commands::maintenance::run(args).await,
+        Command::Pause(args) => commands::pause::pause(args).await,
+        Command::Resume(args) => commands::pause::resume(args).await,
         Command::Capacity(args) => commands::capacity::run(&args),
         Command::RestoreCheck(args) => commands::restore_check::run(args).await,
         Command::Bench(args) => commands::bench::run(args).await,

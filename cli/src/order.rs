@@ -281,6 +281,7 @@ mod tests {
             time: Timestamp(1_767_319_445_000),
             cause: Cause::Schedule,
             actor: None,
+            maintenance: None,
         };
         sealer.seal([&change], 1, 1 << 20).unwrap().remove(0).bytes
     }

@@ -5,9 +5,12 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
-use replicante_aws::{ObjectKind, Table};
+use replicante_aws::{ObjectKind, ObjectWrite, Table};
 use replicante_local::{Local, LocalConfig};
+use replicante_model::Timestamp;
+use replicante_objects::parse;
 
 fn apply(data: &Path, files: &[&Path]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_replicante"));
@@ -48,4 +51,32 @@ async fn one_error_and_nothing_of_any_file_is_stored() {
     }
     assert!(apply(&data, &[&good]).status.success());
     assert!(stored("good").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_is_deleted_as_it_was_seen_or_not_at_all() {
+    let local = Local::start(&LocalConfig::default()).await.unwrap();
+    let table = Table::new(&local.clients, &local.settings.table);
+    let apply = async |interval: &str| {
+        let text = format!(
+            "apiVersion: replicante.io/v0\nkind: Cluster\nmetadata: {{ name: orders }}\nspec: {{ interval: {interval} }}\n"
+        );
+        let objects = parse("x", &text, Duration::from_secs(60), &[]).unwrap();
+        let writes: Vec<ObjectWrite> =
+            objects.iter().map(|object| ObjectWrite::from(&object.value)).collect();
+        table.apply(&writes, Timestamp::now()).await.unwrap();
+        table.object(ObjectKind::Cluster, "default", "orders").await.unwrap().unwrap().version
+    };
+    let delete = async |version| {
+        table
+            .delete_object(ObjectKind::Cluster, "default", "orders", version, Timestamp::now())
+            .await
+            .unwrap()
+    };
+    let seen = apply("30m").await;
+    let now = apply("40m").await;
+    assert!(!delete(seen).await, "somebody applied another");
+    assert!(table.object(ObjectKind::Cluster, "default", "orders").await.unwrap().is_some());
+    assert!(delete(now).await);
+    assert!(!delete(now).await, "there is none any more");
 }

@@ -83,6 +83,8 @@ async fn a_scheduler_that_finds_nothing_due_writes_nothing_and_sends_nothing() {
         (1, 0, 0.0),
         "queued once until it is done"
     );
+    // Half a unit for each spread shard, and for the pauses, of which there are none.
+    assert_eq!(second.cost.read_units, 64.0 / 2.0 + 0.5);
     let queue = Queue::new(&system.local.clients, &system.local.settings.refresh_queue);
     assert_eq!(queue.receive(1).await.unwrap().len(), 1);
 }
@@ -130,6 +132,7 @@ fn the_largest_head_stays_within_one_write_unit() {
     (head.fence, head.sequence, head.published, head.wanted) =
         (9_999_999_999, 9_999_999_999, 9_999_999_999, 999_999);
     (head.lease_until, head.queued_due, head.queued_at, head.done_due) = (now, now, now, now);
+    head.maintenance = now;
     head.holder = "00000000-0000-0000-0000-000000000000".into();
     head.body = Some(Body {
         slot: Slot::A,

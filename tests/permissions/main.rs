@@ -16,6 +16,7 @@ use replicante_fleet::{AgentState, Change, Fleet, FleetConfig, Kind, Layout, Sto
 use replicante_local::{scheduled, sqs_event, task_event, within};
 use replicante_model::absence::Confirmation;
 use replicante_model::intent::Intent;
+use replicante_model::maintenance::Maintenance;
 use replicante_model::{Kind as RecordKind, RecordName, Timestamp};
 use replicante_protocol::task::Task;
 use replicante_refresh_scheduler::refresh_scheduler;
@@ -216,6 +217,14 @@ async fn first_sight(functions: &Functions) {
 }
 
 async fn changes(functions: &Functions) {
+    let since = Timestamp::now();
+    let window = Maintenance {
+        since,
+        until: since.plus(Duration::from_secs(3600)),
+        reason: None,
+        actor: "ann".into(),
+    };
+    assert!(functions.system.table.begin_maintenance(&cluster("a"), &window).await.unwrap());
     functions.change(Change::store("a", "node-1", StoreState::Down));
     functions.change(Change::AddNode { cluster: "b".into() });
     functions
@@ -227,7 +236,10 @@ async fn changes(functions: &Functions) {
         .unwrap();
     functions.discover("fleet").await;
     functions.refresh().await;
-    assert!(functions.told(cluster("a")).await.contains(&"node.down node-1".to_owned()));
+    let told = functions.told(cluster("a")).await;
+    for expected in ["cluster.maintenance_began", "node.down node-1"] {
+        assert!(told.contains(&expected.to_owned()), "{told:?}");
+    }
 }
 
 /// A cluster leaves, ends, and returns from its tombstone.

@@ -159,6 +159,7 @@ impl Cluster {
             time: Timestamp::now(),
             cause: Cause::Schedule,
             actor: None,
+            maintenance: None,
         };
         let flip =
             Change::ClusterHealthChanged { before: Some(Health::Healthy), after: Some(Health::Degraded) };

@@ -54,6 +54,8 @@ pub const REQUESTS: f64 = 4.0;
 pub const PROCESSOR: f64 = 0.00115;
 /// Node refreshes a second of a server of 2 processors, from the same measurement, with a third kept back.
 pub const SERVER: f64 = 2_000.0;
+/// Read units of a pass for the pauses, as long as there are at most some twenty.
+pub const PAUSES: f64 = 0.5;
 /// Seconds of a scheduler's pass: at least, for each head that it reads, and for each that it moves on.
 pub const PASS: (f64, f64, f64) = (0.1, 0.000_02, 0.000_25);
 /// Seconds of a discovery's run: at least, and for each cluster. Assumptions.

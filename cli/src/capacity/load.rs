@@ -159,10 +159,10 @@ impl Load {
     }
 }
 
-/// Read units of one pass over so many heads: all of them, eventually consistent. A partition without any costs half a
-/// unit too.
+/// Read units of one pass over so many heads: all of them, eventually consistent, and the pauses. A partition without any
+/// costs half a unit too.
 pub fn pass_reads(heads: f64) -> f64 {
-    SPREAD * (units(heads * HEAD / SPREAD, READ_UNIT).max(1.0) / 2.0)
+    SPREAD * (units(heads * HEAD / SPREAD, READ_UNIT).max(1.0) / 2.0) + PAUSES
 }
 
 /// Requests that one pass sends so many tasks with: those of a partition together, ten at a time. What falls to a partition

@@ -19,7 +19,7 @@ fn one_fleet_is_shown_item_by_item() {
     NEEDED                         
     refreshes a second         16.7
     write units a second       57.7  3 for a refresh, 5 with new readings, 6 with changes
-    read units a second        35.0  2 for a refresh
+    read units a second        35.1  2 for a refresh
     ... provisioned, at 70 %     83  write units, and 51 read units
     messages a second          16.7  6.0 requests
     refresh workers at once   0.263  of 158 ms; RefreshConcurrency at least twice that
@@ -39,12 +39,12 @@ fn one_fleet_is_shown_item_by_item() {
     Lambda: invocations                 0.90
     CloudWatch: logs                   12.17
     CloudWatch: metrics                12.00
-    all                               173.20
+    all                               173.21
     for a million refreshes             3.95
 
     BY OTHER MEANS
     the table provisioned, scaling to 70 %                  111.16
-    the stream on demand                                    176.93
+    the stream on demand                                    176.94
     2 servers that are always on, with the state in memory  169.27
 
     MET FIRST                                                   TAKEN       OF

@@ -72,7 +72,8 @@ pub enum Until {
 }
 
 impl Until {
-    fn from(self, now: Timestamp) -> Timestamp {
+    /// The time that is meant, now.
+    pub fn from(self, now: Timestamp) -> Timestamp {
         match self {
             Until::At(time) => time,
             Until::After(span) => now.plus(span),

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use replicante_model::pause::Pause;
 use replicante_model::summary::Summary;
 use replicante_model::time::human;
-use replicante_model::{Kind, Timestamp};
+use replicante_model::{Kind, RecordName, Timestamp};
+use replicante_protocol::schedule::due;
 use serde_json::json;
 
 use crate::error::CliError;
@@ -15,12 +17,16 @@ use crate::out;
 use crate::place::{Place, PlaceArgs};
 use crate::records::heads;
 use crate::view::clusters::healths;
+use crate::view::event::name as name_of;
+use crate::view::record::{json_of_pause, paused};
 use crate::view::style::{Tone, bold};
 use crate::view::text::{clean, count, pad, thousands};
 
 /// Exit codes beside those of every command.
 const WARNING: u8 = 3;
 const CRITICAL: u8 = 4;
+/// Pauses of single records that are shown.
+const PAUSES: usize = 5;
 
 /// Values of `status`.
 #[derive(Debug, Args)]
@@ -73,6 +79,7 @@ async fn look(place: &Place) -> Result<Looked, CliError> {
         tick: place.tick()?,
         lease: place.lease()?,
         heads: BTreeMap::new(),
+        pauses: table.pauses().await?,
         queues: BTreeMap::new(),
     };
     for kind in [Kind::Cluster, Kind::Discovery] {
@@ -93,10 +100,12 @@ fn heads_of(looked: &Looked, kind: Kind) -> &[replicante_protocol::head::Head] {
 
 /// How long after its time the latest of what is due is.
 fn late(looked: &Looked, kind: Kind) -> Duration {
-    let pending = heads_of(looked, kind)
-        .iter()
-        .filter(|head| head.enabled)
-        .map(|head| if head.queued_due > head.done_due { head.queued_due } else { head.due });
+    let pending = heads_of(looked, kind).iter().filter(|head| head.enabled).map(|head| {
+        match head.queued_due > head.done_due {
+            true => head.queued_due,
+            false => due(head, looked.pauses.until(&head.record)),
+        }
+    });
     pending.map(|stamp| looked.now.since(stamp)).max().unwrap_or_default()
 }
 
@@ -114,6 +123,21 @@ fn lines(looked: &Looked, found: &[Finding]) -> Vec<String> {
     fact("clusters", format!("{number}: {}", healths(&clusters)));
     fact("discoveries", thousands(heads_of(looked, Kind::Discovery).len() as u64));
     fact("latest", format!("{} after it was due", human(seconds(late(looked, Kind::Cluster)))));
+    let now = looked.now;
+    if let Some(pause) = looked.pauses.all.as_ref().filter(|pause| pause.is_on(now)) {
+        let text = format!("everything {}", paused(pause));
+        fact("paused", Tone::Warn.paint(&clean(&text)));
+    }
+    for (record, pause) in own_pauses(looked).take(PAUSES) {
+        fact("paused", Tone::Warn.paint(&clean(&format!("{} {}", name_of(record), paused(pause)))));
+    }
+    let more = own_pauses(looked).count().saturating_sub(PAUSES) as u64;
+    if more > 0 {
+        fact(
+            "paused",
+            Tone::Warn.paint(&format!("and {}: -o json shows them all", count(more, "more record"))),
+        );
+    }
     for (kind, name) in [(Kind::Cluster, "refreshes"), (Kind::Discovery, "runs")] {
         let Lengths { tasks, dead } = looked.queues.get(&kind).copied().unwrap_or_default();
         let dead = dead.map(|dead| format!(", {}", count(dead, "dead letter"))).unwrap_or_default();
@@ -130,6 +154,11 @@ fn lines(looked: &Looked, found: &[Finding]) -> Vec<String> {
         lines.push(format!("          {}", Tone::Quiet.paint(&clean(&finding.next))));
     }
     lines
+}
+
+/// What is paused by its own name.
+fn own_pauses(looked: &Looked) -> impl Iterator<Item = (&RecordName, &Pause)> {
+    looked.pauses.records.iter().filter(|(_, pause)| pause.is_on(looked.now))
 }
 
 /// Without what is of no interest.
@@ -153,6 +182,11 @@ fn as_json(looked: &Looked, found: &[Finding]) -> serde_json::Value {
     json!({
         "status": status, "at": looked.now, "refresh": queue(Kind::Cluster), "discovery": queue(Kind::Discovery),
         "findings": found,
+        "paused": {
+            "all": looked.pauses.all.as_ref().filter(|pause| pause.is_on(looked.now)).map(json_of_pause),
+            "records": own_pauses(looked).map(|(record, pause)| (record.key(), json_of_pause(pause)))
+                .collect::<serde_json::Map<_, _>>(),
+        },
     })
 }
 
@@ -161,6 +195,7 @@ mod tests {
     use super::*;
     use crate::view::given::{NOW, cluster_head, plain};
     use replicante_aws::Depth;
+    use replicante_model::pause::Pauses;
 
     #[test]
     fn a_page_says_how_it_is_and_what_to_do() {
@@ -172,6 +207,7 @@ mod tests {
             tick: Duration::from_secs(60),
             lease: Duration::from_secs(150),
             heads: BTreeMap::from([(Kind::Cluster, vec![cluster_head(), late])]),
+            pauses: Pauses::default(),
             queues: BTreeMap::from([(Kind::Cluster, Lengths { tasks, dead: Some(1) })]),
         };
         insta::assert_snapshot!(plain(&lines(&looked, &findings(&looked))), @"
@@ -190,6 +226,18 @@ mod tests {
         ");
         let told = as_json(&looked, &findings(&looked));
         assert_eq!((&told["status"], &told["refresh"]["latest_ms"]), (&json!("critical"), &json!(754_000)));
+        let pause = Pause { since: NOW, until: None, reason: Some("racks".into()), actor: "ann".into() };
+        looked.pauses.records.insert(cluster_head().record, pause.clone());
+        looked.pauses.all = Some(Pause { until: Some(NOW.plus(Duration::from_secs(60))), ..pause });
+        let page = plain(&lines(&looked, &findings(&looked)));
+        let about: Vec<&str> =
+            page.lines().filter(|line| line.contains("paused") || line.contains("latest")).collect();
+        insta::assert_snapshot!(about.join("\n"), @"
+        latest       0s after it was due
+        paused       everything until 2026-01-02T02:05:05.000Z by ann: racks
+        paused       orders since 2026-01-02T02:04:05.000Z by ann: racks
+        ");
+        looked.pauses = Pauses::default();
         looked.heads.clear();
         looked.queues.clear();
         insta::assert_snapshot!(plain(&lines(&looked, &findings(&looked))), @"

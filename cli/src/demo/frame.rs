@@ -30,6 +30,8 @@ pub fn rows(scene: &Scene, tally: &Tally) -> Vec<Row> {
         summary: Summary::of_cluster(view),
         refreshed: tally.last.get(record).copied(),
         record: Clone::clone(record),
+        pause: None,
+        maintenance: Timestamp::ZERO,
     };
     scene.folds.views().map(row).collect()
 }

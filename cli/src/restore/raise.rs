@@ -286,6 +286,7 @@ impl Raiser<'_> {
             time,
             cause: Cause::Manual,
             actor: Some(&self.mark.actor),
+            maintenance: None,
         };
         let sealed = sealer.seal(changes, usize::MAX, usize::MAX);
         let sealed = sealed.map_err(|error| CliError::Failed(error.to_string()))?;

@@ -2,6 +2,7 @@
 
 use replicante_model::actions::ActionView;
 use replicante_model::change::{Change, ClusterHeader, RecordDifference, Shrink, SnapshotPart};
+use replicante_model::maintenance::Maintenance;
 use replicante_model::observation::{AgentInfo, Role};
 use replicante_model::record::AgentApi;
 use replicante_model::time::Timestamp;
@@ -30,6 +31,14 @@ pub fn describe(change: &Change) -> String {
         }
         Change::ClusterRemoved { missing_since, actor } => {
             format!("removed{}{}", by(actor), at("missing since", missing_since))
+        }
+        Change::ClusterMaintenanceBegan { before, after } => {
+            let verb = if before.is_some() { "now" } else { "in maintenance" };
+            format!("{verb} {}", window(after))
+        }
+        Change::ClusterMaintenanceEnded { before } => {
+            let why = before.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            format!("no longer in maintenance, as it was since {}{why}", before.since)
         }
         Change::ClusterHealthChanged { before, after } => {
             format!("{} -> {}", health(*before), health(*after))
@@ -113,6 +122,12 @@ pub fn describe(change: &Change) -> String {
     }
 }
 
+/// A maintenance window in words: `until 2026-01-02T03:04:05.000Z by ann: new racks`.
+pub fn window(window: &Maintenance) -> String {
+    let why = window.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("until {} by {}{why}", window.until, window.actor)
+}
+
 fn by(actor: &Option<String>) -> String {
     actor.as_ref().map(|actor| format!(" by {actor}")).unwrap_or_default()
 }
@@ -159,6 +174,8 @@ pub fn tone(change: &Change) -> Tone {
         | Change::DiscoveryObserverTrusted { .. } => Tone::Good,
         Change::ClusterSnapshot(_) => Tone::Quiet,
         Change::ClusterChanged { .. }
+        | Change::ClusterMaintenanceBegan { .. }
+        | Change::ClusterMaintenanceEnded { .. }
         | Change::AgentNew { .. }
         | Change::AgentInfoNew { .. }
         | Change::AgentInfoChanged { .. }

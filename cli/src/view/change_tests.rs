@@ -23,6 +23,11 @@ fn agent_of(number: &str) -> AgentInfo {
     }
 }
 
+fn a_window() -> Maintenance {
+    let (since, until) = (Timestamp(1_767_319_445_678), Timestamp(1_767_326_645_000));
+    Maintenance { since, until, reason: Some("new racks".into()), actor: "ann".into() }
+}
+
 fn down() -> NodeStatus {
     NodeStatus::AgentDown { reason: "connection refused".into() }
 }
@@ -154,6 +159,8 @@ pub(crate) fn every_change() -> Vec<Change> {
         Change::DiscoveryShrinkResolved(shrink(Some("orders".into()))),
         Change::DiscoveryObserverSuspect { since, polled: 12, failed: 10 },
         Change::DiscoveryObserverTrusted { suspect_since: since },
+        Change::ClusterMaintenanceBegan { before: None, after: a_window() },
+        Change::ClusterMaintenanceEnded { before: a_window() },
     ]
 }
 
@@ -206,6 +213,8 @@ fn every_type_of_event_is_one_line_that_says_what_changed() {
     discovery.shrink_resolved  Good: no longer held: 3 of 4 nodes of orders
     discovery.observer_suspect Warn: a worker may be cut off: no connection to 10 of 12 agents, since 2026-01-02T02:04:05.678Z; what seems down is held back
     discovery.observer_trusted Good: no worker seems cut off, as one did since 2026-01-02T02:04:05.678Z
+    cluster.maintenance_began  Plain: in maintenance until 2026-01-02T04:04:05.000Z by ann: new racks
+    cluster.maintenance_ended  Plain: no longer in maintenance, as it was since 2026-01-02T02:04:05.678Z: new racks
     ");
     let names: BTreeSet<&str> = every_change().iter().map(Change::name).collect();
     assert_eq!(names.len(), lines.len(), "each type once");

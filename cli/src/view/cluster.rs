@@ -5,13 +5,14 @@ use std::time::Duration;
 use replicante_model::Timestamp;
 use replicante_model::actions::{ActionView, NodeActions};
 use replicante_model::observation::Role;
+use replicante_model::pause::Pauses;
 use replicante_model::time::human;
 use replicante_model::view::{ClusterState, ClusterView, Health, NodeStatus, NodeView, ShardReading};
 use replicante_protocol::head::Head;
 
-use crate::view::change::{agent, contradiction, of_action, primary, role};
+use crate::view::change::{agent, contradiction, of_action, primary, role, window};
 use crate::view::clusters::ago;
-use crate::view::record::{row, schedule};
+use crate::view::record::{row_at, schedule};
 use crate::view::style::{Tone, bold, of_health};
 use crate::view::table::{Cell, table};
 use crate::view::text::{clean, count, list, pad};
@@ -27,10 +28,11 @@ const HOLDERS: usize = 9;
 pub fn cluster(
     head: &Head,
     state: Option<&ClusterState>,
+    pauses: &Pauses,
     now: Timestamp,
     most: Option<usize>,
 ) -> Vec<String> {
-    let row = row(head);
+    let row = row_at(head, pauses, now);
     let view = state.and_then(|state| state.view.as_ref());
     let health = view.and_then(|view| view.health);
     let title = format!(
@@ -51,13 +53,21 @@ pub fn cluster(
     if row.refreshed.is_some() {
         refreshed.push_str(&format!(" ({}, in {} ms)", row.summary.outcome, row.summary.ms));
     }
-    fact("refreshed", &format!("{refreshed}; {}", schedule(head, now)));
+    fact("refreshed", &format!("{refreshed}; {}", schedule(head, row.pause.as_ref(), now)));
     if let Some(reason) = &row.summary.reason {
         fact("reason", reason);
     }
     fact("history", &format!("{} in epoch {}", count(head.sequence, "event"), head.epoch));
     if let Some(since) = view.and_then(|view| view.missing_since) {
         fact("missing", &format!("since {since}: its source no longer reports it, what is shown is stale"));
+    }
+    match view.and_then(|view| view.maintenance.as_ref()).filter(|window| window.until == head.maintenance) {
+        Some(known) if known.is_on(now) => fact("expected", &format!("in maintenance {}", window(known))),
+        // Its next refresh reads who and why.
+        None if head.maintenance > now => {
+            fact("expected", &format!("in maintenance until {}", head.maintenance));
+        }
+        _ => {}
     }
     let Some((view, state)) = view.zip(state) else {
         lines.push(String::new());
@@ -255,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_cluster_is_shown_with_its_nodes_and_who_leads_its_shards() {
-        insta::assert_snapshot!(plain(&cluster(&cluster_head(), Some(&state()), NOW, None)), @"
+        insta::assert_snapshot!(plain(&cluster(&cluster_head(), Some(&state()), &Pauses::default(), NOW, None)), @"
         orders  degraded
           record     cluster/default/orders
           name       Orders �[31mEU
@@ -281,7 +291,7 @@ mod tests {
     fn a_cluster_that_was_never_refreshed_says_so() {
         let mut head = cluster_head();
         (head.summary, head.sequence, head.due) = (None, 0, NOW);
-        insta::assert_snapshot!(plain(&cluster(&head, None, NOW, None)), @"
+        insta::assert_snapshot!(plain(&cluster(&head, None, &Pauses::default(), NOW, None)), @"
         orders  new
           record     cluster/default/orders
           refreshed  never; every 1m, due now
@@ -327,7 +337,7 @@ mod tests {
         for number in 0..3000 {
             node.shards.insert(format!("s{number}"), Role::Secondary);
         }
-        let text = plain(&cluster(&cluster_head(), Some(&state), NOW, None));
+        let text = plain(&cluster(&cluster_head(), Some(&state), &Pauses::default(), NOW, None));
         assert!(text.contains("and 2,902 more shards: -o json shows them all"), "{text}");
     }
 }

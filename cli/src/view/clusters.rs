@@ -1,5 +1,6 @@
 //! The list of clusters.
 
+use replicante_model::pause::{Pause, Pauses};
 use replicante_model::summary::Summary;
 use replicante_model::time::human;
 use replicante_model::view::Health;
@@ -21,6 +22,10 @@ pub struct Row {
     pub summary: Summary,
     /// When it was refreshed last, if ever.
     pub refreshed: Option<Timestamp>,
+    /// The pause that it is under.
+    pub pause: Option<Pause>,
+    /// When its maintenance window ends; zero when there is none.
+    pub maintenance: Timestamp,
 }
 
 const HEADING: [&str; 9] =
@@ -45,8 +50,18 @@ pub fn cells(row: &Row, now: Timestamp) -> Vec<Cell> {
         Cell::trouble(down, Tone::Bad),
         Cell::number(summary.shards),
         Cell::number(summary.primaries),
-        Cell::text(ago(row.refreshed, now)),
+        refreshed(row, now),
     ]
+}
+
+/// How long ago it was worked on, and whether it is paused or in maintenance: then what is seen is no wonder.
+pub fn refreshed(row: &Row, now: Timestamp) -> Cell {
+    let mut text = ago(row.refreshed, now);
+    for (word, is_on) in [(", paused", row.pause.is_some()), (", maintenance", row.maintenance > now)] {
+        text.push_str(if is_on { word } else { "" });
+    }
+    let is_marked = row.pause.is_some() || row.maintenance > now;
+    if is_marked { Cell::text(text).toned(Tone::Warn) } else { Cell::text(text) }
 }
 
 /// The health in its colour.
@@ -87,14 +102,19 @@ pub fn healths<'a>(summaries: impl IntoIterator<Item = &'a Summary>) -> String {
 }
 
 /// The table with all columns, as wide as it is.
-pub fn wide(heads: &[Head], now: Timestamp) -> Vec<String> {
+pub fn wide(heads: &[Head], pauses: &Pauses, now: Timestamp) -> Vec<String> {
     let mut heading = HEADING.to_vec();
     heading.extend(["TOOK", "EVERY", "DUE", "MISSING", "EVENTS", "NAME", "LAST PROBLEM"]);
     let cells = |head: &Head| {
-        let row = record::row(head);
+        let row = record::row_at(head, pauses, now);
         let mut cells = cells(&row, now);
         let due = if !head.enabled {
             "disabled".into()
+        } else if let Some(pause) = &row.pause {
+            match pause.until {
+                None => "paused".into(),
+                Some(until) => format!("paused for {}", short(until.since(now))),
+            }
         } else if head.due <= now {
             "now".into()
         } else {
@@ -149,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_wide_list_has_everything() {
-        insta::assert_snapshot!(plain(&wide(&heads(), NOW)), @"
+        insta::assert_snapshot!(plain(&wide(&heads(), &Pauses::default(), NOW)), @"
         CLUSTER     HEALTH    KIND       NODES  UP  DOWN  SHARDS  PRIMARIES  REFRESHED  TOOK   EVERY  DUE       MISSING  EVENTS  NAME           LAST PROBLEM
         orders      degraded  Kafka          3   2     1       2          2  2s ago     12 ms  1m     in 58s          0      42  Orders [31mEU  -
         prod/zk-01  healthy   Zookeeper      5   5     0       1          1  2s ago     12 ms  1m     in 58s          0      42  -              -

@@ -3,14 +3,15 @@
 use replicante_model::Timestamp;
 use replicante_model::discovery::DiscoveryState;
 use replicante_model::observer::Suspicion;
+use replicante_model::pause::Pauses;
 use replicante_model::summary::Summary;
 use replicante_model::time::human;
 use replicante_objects::{Object, SourceSpec};
 use replicante_protocol::head::Head;
 
-use crate::view::clusters::ago;
+use crate::view::clusters::{ago, refreshed};
 use crate::view::event::name;
-use crate::view::record::{row, schedule};
+use crate::view::record::{row_at, schedule};
 use crate::view::style::{Tone, bold};
 use crate::view::table::{Cell, table};
 use crate::view::text::{clean, count, pad};
@@ -19,9 +20,9 @@ const HEADING: [&str; 9] =
     ["DISCOVERY", "STATUS", "CLUSTERS", "MISSING", "REJECTED", "CONFLICTS", "EVERY", "LAST RUN", "REASON"];
 
 /// The table, in at most `most` columns.
-pub fn list(heads: &[Head], now: Timestamp, most: Option<usize>) -> Vec<String> {
+pub fn list(heads: &[Head], pauses: &Pauses, now: Timestamp, most: Option<usize>) -> Vec<String> {
     let cells = |head: &Head| {
-        let row = row(head);
+        let row = row_at(head, pauses, now);
         let summary = &row.summary;
         let (status, tone) = status(head, &row);
         vec![
@@ -32,7 +33,7 @@ pub fn list(heads: &[Head], now: Timestamp, most: Option<usize>) -> Vec<String> 
             Cell::trouble(summary.rejected, Tone::Warn),
             Cell::trouble(summary.conflicts, Tone::Warn),
             Cell::text(human(head.interval)),
-            Cell::text(ago(row.refreshed, now)),
+            refreshed(&row, now),
             Cell::text(why(summary)),
         ]
     };
@@ -65,10 +66,11 @@ pub fn discovery(
     head: &Head,
     object: Option<&Object>,
     state: Option<&DiscoveryState>,
+    pauses: &Pauses,
     now: Timestamp,
     most: Option<usize>,
 ) -> Vec<String> {
-    let row = row(head);
+    let row = row_at(head, pauses, now);
     let (status, tone) = status(head, &row);
     let mut lines = vec![format!("{}  {}", bold(&clean(&head.record.id)), tone.paint(status))];
     let mut fact = |name: &str, what: &str| lines.push(format!("  {}  {}", pad(name, 9), clean(what)));
@@ -76,8 +78,10 @@ pub fn discovery(
     if let Some(Object::Discovery(discovery)) = object {
         fact("source", &source(&discovery.spec.source));
         fact("clusters", &format!("each refreshed every {}", human(discovery.spec.refresh.interval)));
+    } else if !head.enabled {
+        fact("source", "none: its object was deleted, and its clusters stay until they are forgotten");
     }
-    fact("last run", &format!("{}; {}", ago(row.refreshed, now), schedule(head, now)));
+    fact("last run", &format!("{}; {}", ago(row.refreshed, now), schedule(head, row.pause.as_ref(), now)));
     if let Some(failing) = state.and_then(|state| state.failing.as_ref()) {
         fact("failing", &format!("since {}: {}", failing.since, failing.reason));
     } else if let Some(reason) = &row.summary.reason {
@@ -171,7 +175,7 @@ mod tests {
             head(RecordName::discovery("prod", "by-hand"), Summary { clusters: 7, ..Summary::default() });
         let holding =
             head(RecordName::discovery("prod", "shrunk"), Summary { held: 900, ..Summary::default() });
-        insta::assert_snapshot!(plain(&list(&[failing, fine, holding], NOW, None)), @"
+        insta::assert_snapshot!(plain(&list(&[failing, fine, holding], &Pauses::default(), NOW, None)), @"
         DISCOVERY     STATUS   CLUSTERS  MISSING  REJECTED  CONFLICTS  EVERY  LAST RUN  REASON
         fleet         failing         1        1         1          1  1m     2s ago    status 500 from http://inv/clusters
         prod/by-hand  ok              7        0         0          0  1m     2s ago    -
@@ -184,11 +188,11 @@ mod tests {
         let observer = Suspicion { since: NOW, polled: 12, failed: 10 };
         let state = DiscoveryState { observer: Some(observer), ..DiscoveryState::default() };
         let head = head(RecordName::discovery("default", "fleet"), Summary::of_discovery(&state));
-        insta::assert_snapshot!(plain(&list(std::slice::from_ref(&head), NOW, None)), @"
+        insta::assert_snapshot!(plain(&list(std::slice::from_ref(&head), &Pauses::default(), NOW, None)), @"
         DISCOVERY  STATUS    CLUSTERS  MISSING  REJECTED  CONFLICTS  EVERY  LAST RUN  REASON
         fleet      cut off?         0        0         0          0  1m     2s ago    -
         ");
-        insta::assert_snapshot!(plain(&discovery(&head, None, Some(&state), NOW, None)), @"
+        insta::assert_snapshot!(plain(&discovery(&head, None, Some(&state), &Pauses::default(), NOW, None)), @"
         fleet  cut off?
           record     discovery/default/fleet
           last run   2s ago; every 1m, next in 58s
@@ -228,7 +232,7 @@ mod tests {
         let head = head(RecordName::discovery("default", "fleet"), Summary::of_discovery(&state()));
         let text = "apiVersion: replicante.io/v0\nkind: Discovery\nmetadata: { name: fleet }\nspec:\n  source: { http: { url: http://inv/clusters } }\n";
         let object = parse_text("x", text, Duration::from_secs(60)).unwrap().remove(0);
-        let lines = discovery(&head, Some(&object), Some(&state()), NOW, None);
+        let lines = discovery(&head, Some(&object), Some(&state()), &Pauses::default(), NOW, None);
         insta::assert_snapshot!(plain(&lines), @"
         fleet  failing
           record     discovery/default/fleet

@@ -50,11 +50,12 @@ impl Line {
     /// The line of an event.
     pub fn of(seen: &Seen, times: Times) -> Self {
         let event = &seen.event;
+        let expected = if event.maintenance.is_some() { " [maintenance]" } else { "" };
         Line {
             time: time(&event.time, times),
             name: clean(&name(&seen.record)).into_owned(),
             kind: event.change.name().into(),
-            what: clean(&describe(&event.change)).into_owned(),
+            what: format!("{}{expected}", clean(&describe(&event.change))),
             times,
             tone: tone(&event.change),
         }

@@ -98,6 +98,7 @@ pub fn events(record: &RecordName, changes: &[Change]) -> Vec<Seen> {
         time: NOW,
         cause: Cause::Schedule,
         actor: None,
+        maintenance: None,
     };
     let mut order = Order::default();
     let sealed = sealer.seal(changes, 1000, 1 << 20).unwrap();

@@ -1,6 +1,7 @@
 //! Records as lists show them, and as JSON.
 
 use replicante_model::Timestamp;
+use replicante_model::pause::{Pause, Pauses};
 use replicante_model::summary::Summary;
 use replicante_model::time::human;
 use replicante_protocol::head::Head;
@@ -13,7 +14,12 @@ use crate::view::text::short;
 pub fn row(head: &Head) -> Row {
     let summary = Summary::parse(head.summary.as_deref());
     let refreshed = Some(summary.at).filter(|at| *at > Timestamp::ZERO);
-    Row { record: head.record.clone(), summary, refreshed }
+    Row { record: head.record.clone(), summary, refreshed, pause: None, maintenance: head.maintenance }
+}
+
+/// What lists show of a head, with the pause that it is under.
+pub fn row_at(head: &Head, pauses: &Pauses, now: Timestamp) -> Row {
+    Row { pause: pauses.on(&head.record, now).cloned(), ..row(head) }
 }
 
 /// A head as JSON: what lists show, and when it is due. Names are those of the stored summary.
@@ -38,11 +44,41 @@ pub fn json(head: &Head) -> Value {
     value
 }
 
+/// The same, with the pause that it is under.
+pub fn json_at(head: &Head, pauses: &Pauses, now: Timestamp) -> Value {
+    let mut value = json(head);
+    if head.maintenance > now {
+        value["maintenance_until"] = head.maintenance.rfc3339().into();
+    }
+    if let Some(pause) = pauses.on(&head.record, now) {
+        value["paused"] = json_of_pause(pause);
+    }
+    value
+}
+
+/// A pause as JSON.
+pub fn json_of_pause(pause: &Pause) -> Value {
+    json!({
+        "since": pause.since.rfc3339(), "until": pause.until.map(Timestamp::rfc3339), "reason": pause.reason,
+        "actor": pause.actor,
+    })
+}
+
+/// A pause in words: `until 2026-01-02T03:04:05.000Z by ann: new racks`.
+pub fn paused(pause: &Pause) -> String {
+    let end = pause.until.map_or_else(|| format!("since {}", pause.since), |until| format!("until {until}"));
+    let why = pause.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("{end} by {}{why}", pause.actor)
+}
+
 /// When it runs: `every 1m, next in 12s`.
-pub fn schedule(head: &Head, now: Timestamp) -> String {
+pub fn schedule(head: &Head, pause: Option<&Pause>, now: Timestamp) -> String {
     let every = human(head.interval);
     if !head.enabled {
         return format!("disabled (else every {every})");
+    }
+    if let Some(pause) = pause {
+        return format!("paused {} (else every {every})", paused(pause));
     }
     if head.due <= now {
         return format!("every {every}, due now");

@@ -19,6 +19,18 @@ pub fn clean(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// Reads a reason: one line of at most 200 characters.
+///
+/// # Errors
+/// Says what was expected.
+pub fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > 200 || clean(text) != text {
+        return Err("expected one line of 1 to 200 characters".into());
+    }
+    Ok(text.to_owned())
+}
+
 /// Columns that text takes on a terminal.
 pub fn width(text: &str) -> usize {
     text.width()
@@ -139,6 +151,15 @@ pub fn list<T: AsRef<str>>(items: impl IntoIterator<Item = T>, most: usize) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_is_one_line_that_is_safe_to_show() {
+        assert_eq!(reason(" new racks ").as_deref(), Ok("new racks"));
+        assert!(reason(&"x".repeat(200)).is_ok());
+        for text in ["", " ", "a\nb", "\u{1b}[31m", &"x".repeat(201)] {
+            assert!(reason(text).is_err(), "{text:?}");
+        }
+    }
 
     #[test]
     fn a_painted_line_is_cut_by_what_is_seen_of_it() {

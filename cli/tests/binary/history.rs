@@ -46,6 +46,7 @@ impl Rig {
             time,
             cause: Cause::Schedule,
             actor: None,
+            maintenance: None,
         };
         let events: Vec<Vec<u8>> =
             sealer.seal(changes, 1_000, 1 << 20).unwrap().into_iter().map(|event| event.bytes).collect();

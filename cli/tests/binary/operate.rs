@@ -1,7 +1,10 @@
 //! What operators look at and do at night: `status` and `dlq`.
 
-use replicante_aws::Queue;
+use std::time::Duration;
+
+use replicante_aws::{Queue, Table};
 use replicante_model::{RecordName, Timestamp};
+use replicante_protocol::head::Head;
 use replicante_protocol::task::Task;
 use serde_json::Value;
 
@@ -69,4 +72,29 @@ fn dead_letters_are_critical_until_they_are_put_back_or_deleted() {
     assert_eq!((code, out.as_str()), (Some(0), "1 dead letter deleted\n"));
     assert_eq!(depth(&dead).waiting, 0);
     assert_eq!(rig.run(&["status"]).0, Some(0));
+}
+
+#[test]
+fn a_task_that_nobody_takes_up_in_time_fails() {
+    let rig = Rig::start();
+    let table = Table::new(&rig.local.clients, &rig.local.settings.table);
+    let record = RecordName::cluster("default", "orders");
+    let head = Head::new(record.clone(), Duration::from_secs(60), true, Timestamp::now());
+    assert!(rig.runtime.block_on(table.create_head(&head)).unwrap());
+    let (code, out, errors) = rig.run(&["refresh", "orders", "--wait", "--timeout", "200ms"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{errors}");
+    assert!(
+        errors.starts_with("error: nobody took up the refresh of cluster/default/orders within 200ms"),
+        "{errors}"
+    );
+    let queue = Queue::new(&rig.local.clients, &rig.local.settings.refresh_queue);
+    assert_eq!(rig.runtime.block_on(queue.depth()).unwrap().waiting, 1);
+
+    // Its task would be dropped while somebody holds the record: none is sent.
+    let task = Task::manual(record, "ann");
+    let claimed = rig.runtime.block_on(table.claim(&task, "h", Timestamp::now(), Duration::from_secs(60)));
+    assert!(claimed.is_ok());
+    let (code, out, errors) = rig.run(&["refresh", "orders", "--wait", "--timeout", "200ms", "-o", "json"]);
+    assert_eq!((code, &json(&out)["outcome"]), (Some(1), &Value::from("timeout")), "{errors}");
+    assert_eq!(rig.runtime.block_on(queue.depth()).unwrap().waiting, 1);
 }

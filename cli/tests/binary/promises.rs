@@ -158,3 +158,23 @@ fn a_typo_in_a_file_is_shown_with_its_line_whether_up_runs_or_not() {
     signal(&running, "INT");
     assert_eq!(end(&mut running).code(), Some(0));
 }
+
+#[test]
+fn files_are_validated_with_nothing_to_connect_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let (good, typo) = (folder.path().join("good.yaml"), folder.path().join("typo.yaml"));
+    std::fs::write(&good, GOOD).unwrap();
+    std::fs::write(&typo, TYPO).unwrap();
+    let validate = |files: &[&Path], more: &[&str]| {
+        run(replicante(&["validate", "-f"]).args(files).args(more).current_dir(folder.path()))
+    };
+    let right = (Some(0), "Discovery default/fleet is right\n".to_owned(), String::new());
+    assert_eq!(validate(&[&good], &[]), right);
+    let (code, out, errors) = validate(&[&typo], &[]);
+    assert!(code == Some(1) && out.is_empty() && errors.contains("did you mean `interval`?"), "{errors}");
+    let (code, out, errors) = validate(&[&good, &good], &[]);
+    assert!(code == Some(1) && out.is_empty() && errors.contains("is given again"), "{errors}");
+    let (code, _, errors) = validate(&[&good], &["--tick", "2m"]);
+    assert!(code == Some(1) && errors.contains("at least 2m, one tick of the scheduler"), "{errors}");
+    assert_eq!(run(&mut replicante(&["validate"])).0, Some(2));
+}

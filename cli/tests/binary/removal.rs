@@ -151,3 +151,194 @@ fn a_test_of_a_source_that_gives_no_answer_fails_with_its_reason() {
     assert_eq!(code, Some(1));
     assert!(errors.contains("the source gave no complete answer: "), "{errors}");
 }
+
+#[test]
+fn a_task_that_is_waited_for_says_how_it_ended() {
+    let deployment = Deployment::start(&["a"]);
+    deployment.wait_for(&["a"]);
+    let (code, out, errors) = deployment.run(&["refresh", "a", "--wait"]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{out}");
+    assert!(
+        out.starts_with("cluster/default/a: done in ") && out.ends_with("unknown, 0 of 1 node up\n"),
+        "{out}"
+    );
+    let (code, out, errors) = deployment.run(&["discover", "fleet", "--wait", "-o", "json"]);
+    let told: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (code, &told["outcome"], &told["head"]["clusters"]),
+        (Some(0), &json!("ok"), &json!(1)),
+        "{errors}"
+    );
+
+    // What a run finds is there once it is done.
+    list(deployment.folder.path(), &["a", "b"]);
+    let (code, out, errors) = deployment.run(&["discover", "fleet", "--wait"]);
+    assert!(code == Some(0) && out.ends_with("2 clusters, 0 missing\n"), "{out}{errors}");
+
+    std::fs::write(deployment.folder.path().join("clusters.json"), "<html>").unwrap();
+    let (code, out, errors) = deployment.run(&["discover", "fleet", "--wait"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(errors.starts_with("error: the run of discovery/default/fleet failed: "), "{errors}");
+    let (code, out, _) = deployment.run(&["discover", "fleet", "--wait", "-o", "json"]);
+    let told: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &told["outcome"]), (Some(1), &json!("failed")), "{out}");
+    assert_eq!(deployment.run(&["refresh", "a", "--timeout", "1s"]).0, Some(2), "without --wait");
+}
+
+#[test]
+fn what_is_exported_is_applied_again_unchanged_and_what_is_deleted_goes_on_without_its_object() {
+    let deployment = Deployment::start(&["a"]);
+    deployment.wait_for(&["a"]);
+    let path = deployment.folder.path().join("a.yaml");
+    let object =
+        "apiVersion: replicante.io/v0\nkind: Cluster\nmetadata: { name: a }\nspec: { interval: 90m }\n";
+    std::fs::write(&path, object).unwrap();
+    let file = path.to_str().unwrap();
+    let (code, out, errors) = deployment.run(&["apply", "-f", file]);
+    assert_eq!((code, out.as_str()), (Some(0), "Cluster default/a created\n"), "{errors}");
+
+    for output in ["yaml", "json"] {
+        let (code, exported, errors) = deployment.run(&["export", "-o", output]);
+        assert_eq!((code, errors.as_str()), (Some(0), ""));
+        std::fs::write(&path, &exported).unwrap();
+        let (code, out, errors) = deployment.run(&["import", "-f", file]);
+        let same = "Discovery default/fleet unchanged\nCluster default/a unchanged\n";
+        assert_eq!((code, out.as_str()), (Some(0), same), "{errors}{exported}");
+        assert_eq!(deployment.run(&["export", "-o", output]).1, exported);
+    }
+    let (code, out, errors) = deployment.run(&["export", "-n", "prod"]);
+    assert!(code == Some(0) && out.is_empty() && errors.contains("no object is stored"), "{out}{errors}");
+
+    // Its discovery's word counts again.
+    let interval = || {
+        let (_, out, errors) = deployment.run(&["get", "clusters", "-o", "json"]);
+        let all: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{errors}"));
+        all[0]["interval_ms"].as_u64().unwrap()
+    };
+    assert_eq!(interval(), 90 * 60_000);
+    assert_eq!(deployment.run(&["delete", "cluster", "a"]).0, Some(2), "there is nobody to ask");
+    let (code, out, errors) = deployment.run(&["delete", "cluster", "a", "--yes"]);
+    assert_eq!((code, out.as_str()), (Some(0), "Cluster default/a deleted\n"));
+    assert!(errors.contains("is refreshed every 1s, as discovery fleet says"), "{errors}");
+    assert_eq!(interval(), 1_000);
+    let (code, _, errors) = deployment.run(&["delete", "cluster", "a", "--yes"]);
+    assert!(
+        code == Some(1) && errors.contains("there is no object Cluster default/a; to remove"),
+        "{errors}"
+    );
+
+    // Nothing of what it discovered goes, and nothing fails.
+    let (code, out, errors) = deployment.run(&["delete", "discovery", "fleet", "--yes"]);
+    assert_eq!((code, out.as_str()), (Some(0), "Discovery default/fleet deleted\n"), "{errors}");
+    assert!(errors.contains("the 1 cluster that it discovered stays"), "{errors}");
+    list(deployment.folder.path(), &["a", "b"]);
+    let (code, _, errors) = deployment.run(&["discover", "fleet"]);
+    assert!(code == Some(1) && errors.contains("has no object any more"), "{errors}");
+    let (code, out, errors) = deployment.run(&["refresh", "a", "--wait"]);
+    assert_eq!(code, Some(0), "{out}{errors}");
+    let (_, out, _) = deployment.run(&["get", "discovery", "fleet"]);
+    assert!(out.contains("none: its object was deleted"), "{out}");
+    deployment.wait_for(&["a"]);
+    // Forgetting works without it; applied again, it goes on.
+    assert_eq!(deployment.run(&["forget", "a", "--yes"]).0, Some(0));
+    deployment.wait_for(&[]);
+    assert_eq!(deployment.run(&["import", "-f", file]).0, Some(0));
+    deployment.wait_for(&["b"]);
+    assert_eq!(deployment.run(&["status"]).0, Some(0), "no task failed");
+}
+
+#[test]
+fn what_is_paused_says_so_works_by_hand_and_goes_on() {
+    let deployment = Deployment::start(&["a", "b"]);
+    deployment.wait_for(&["a", "b"]);
+    let (code, _, errors) = deployment.run(&["resume", "cluster", "a"]);
+    assert!(code == Some(1) && errors.contains("cluster/default/a is not paused"), "{errors}");
+    let (code, _, errors) = deployment.run(&["pause", "cluster", "c"]);
+    assert!(code == Some(1) && errors.contains("there is no cluster `c`"), "{errors}");
+    assert_eq!(deployment.run(&["pause", "all", "--until", "2020-01-01T00:00:00Z"]).0, Some(2));
+    assert_eq!(deployment.run(&["pause", "all", "--reason", " "]).0, Some(2));
+
+    let why = ["--until", "2h", "--reason", "new racks", "--actor", "ann"];
+    let (code, out, errors) = deployment.run(&[&["pause", "cluster", "a"], &why[..]].concat());
+    assert!(code == Some(0) && out.starts_with("cluster/default/a is paused until "), "{out}{errors}");
+    let (_, out, _) = deployment.run(&["get", "clusters"]);
+    let of = |id: &str| out.lines().find(|line| line.starts_with(id)).unwrap();
+    assert!(of("a").ends_with(", paused") && !of("b").contains("paused"), "{out}");
+    let (_, out, _) = deployment.run(&["get", "clusters", "a", "-o", "json"]);
+    let told: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&told[0]["paused"]["actor"], &told[0]["paused"]["reason"]),
+        (&json!("ann"), &json!("new racks"))
+    );
+    let (_, out, _) = deployment.run(&["get", "cluster", "a"]);
+    assert!(out.contains("paused until ") && out.contains("by ann: new racks (else every 1s)"), "{out}");
+    let (code, out, errors) = deployment.run(&["refresh", "a", "--wait"]);
+    assert_eq!(code, Some(0), "{out}{errors}");
+
+    assert_eq!(deployment.run(&["pause", "all"]).0, Some(0));
+    let (_, out, _) = deployment.run(&["get", "discoveries"]);
+    assert!(out.contains(", paused"), "{out}");
+    let (_, out, _) = deployment.run(&["status"]);
+    assert!(out.contains("everything since ") && out.contains("  a until "), "{out}");
+    let (code, out, errors) = deployment.run(&["resume", "all"]);
+    assert_eq!((code, out.as_str()), (Some(0), "everything goes on, each record in its next slot\n"));
+    assert!(errors.contains("1 record is still paused by name"), "{errors}");
+    assert_eq!(deployment.run(&["resume", "cluster", "a"]).0, Some(0));
+    // Its own schedule takes it up again.
+    let at = || {
+        let (_, out, _) = deployment.run(&["get", "clusters", "a", "-o", "json"]);
+        let told: Value = serde_json::from_str(&out).unwrap();
+        told[0]["at"].as_str().unwrap().to_owned()
+    };
+    let (before, began) = (at(), Instant::now());
+    while at() == before {
+        assert!(began.elapsed() < Duration::from_secs(60), "it does not go on");
+    }
+}
+
+#[test]
+fn a_maintenance_window_is_shown_and_told_until_it_ends() {
+    let deployment = Deployment::start(&["a", "b"]);
+    deployment.wait_for(&["a", "b"]);
+    let maintenance = |args: &[&str]| deployment.run(&[&["maintenance"], args].concat());
+    let (code, _, errors) = maintenance(&["end", "a"]);
+    assert!(code == Some(1) && errors.contains("cluster/default/a is not in maintenance"), "{errors}");
+    let (code, _, errors) = maintenance(&["begin", "c", "--until", "2h"]);
+    assert!(code == Some(1) && errors.contains("there is no cluster `c`"), "{errors}");
+    assert_eq!(maintenance(&["begin", "a"]).0, Some(2), "without an end");
+    assert_eq!(maintenance(&["begin", "a", "--until", "2020-01-01T00:00:00Z"]).0, Some(2));
+
+    let told = |kind: &str| {
+        let began = Instant::now();
+        loop {
+            let (_, out, errors) = deployment.run(&["events", "--cluster", "a", "--type", kind]);
+            if !out.is_empty() {
+                return out;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "{kind}: {errors}");
+        }
+    };
+    let (code, out, errors) =
+        maintenance(&["begin", "a", "--until", "2h", "--reason", "new racks", "--actor", "ann"]);
+    assert!(
+        code == Some(0) && out.starts_with("cluster/default/a is in maintenance until "),
+        "{out}{errors}"
+    );
+    let out = told("cluster.maintenance_began");
+    assert!(out.contains(" by ann: new racks [maintenance]"), "{out}");
+    let (_, out, _) = deployment.run(&["get", "clusters"]);
+    let of = |id: &str| out.lines().find(|line| line.starts_with(id)).unwrap();
+    assert!(of("a").ends_with(", maintenance") && !of("b").contains("maintenance"), "{out}");
+    let (_, out, _) = deployment.run(&["get", "cluster", "a"]);
+    assert!(out.contains("in maintenance until ") && out.contains(" by ann: new racks"), "{out}");
+    let (code, out, errors) = maintenance(&["end", "a", "--actor", "bob"]);
+    assert_eq!(
+        (code, out.as_str()),
+        (Some(0), "cluster/default/a is no longer in maintenance\n"),
+        "{errors}"
+    );
+    let out = told("cluster.maintenance_ended");
+    assert!(out.contains("no longer in maintenance") && !out.contains("[maintenance]"), "{out}");
+    let (_, out, _) = deployment.run(&["get", "cluster", "a"]);
+    assert!(!out.contains("maintenance"), "{out}");
+}

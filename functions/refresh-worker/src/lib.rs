@@ -12,6 +12,7 @@ use replicante_agents::{Agents, ClusterLimits, Target};
 use replicante_aws::{AwsError, Clients};
 use replicante_metrics::{Measures, Metric};
 use replicante_model::Kind;
+use replicante_model::event::Sealer;
 use replicante_model::observation::Observation;
 use replicante_model::refresh::{Rules, refresh};
 use replicante_model::summary::Summary;
@@ -105,7 +106,13 @@ impl Job for Refresh {
             measures.count(Metric::ObserverSuspect, 1.0);
         }
 
-        let refreshed = refresh(state, &item, &observations, &context.sealer(), self.rules)?;
+        // The head says whether there is a window to be read: a refresh without one costs nothing more.
+        let window = match context.head.maintenance > context.now {
+            true => context.table.maintenance(record).await?.filter(|window| window.is_on(context.now)),
+            false => None,
+        };
+        let sealer = Sealer { maintenance: window.as_ref(), ..context.sealer() };
+        let refreshed = refresh(state, &item, &observations, &sealer, self.rules)?;
         let summary = refreshed.state.view.as_ref().map(Summary::of_cluster).unwrap_or_default();
         Ok(Worked {
             summary,

@@ -10,6 +10,7 @@ use replicante_model::{RecordName, Timestamp};
 use replicante_protocol::head::Head;
 use tokio::time::sleep;
 
+use crate::calls::{Key, Transaction};
 use crate::error::AwsError;
 use crate::expression::{Change, Guard, flag, number, text, time};
 use crate::head_item::{key, to_item};
@@ -99,6 +100,38 @@ impl Table {
         Ok(())
     }
 
+    /// Deletes an object of this version, and in the same transaction says so to its record: a discovery is asked no more;
+    /// of a cluster counts again what its discovery says, and it is due now. Returns false, and nothing is done, when there
+    /// is no such object or it is of another version.
+    ///
+    /// # Errors
+    /// When the table can't be read or written.
+    pub async fn delete_object(
+        &self,
+        kind: ObjectKind,
+        namespace: &str,
+        name: &str,
+        version: u64,
+        now: Timestamp,
+    ) -> Result<bool, AwsError> {
+        let record = kind.record(namespace, name);
+        let action = || format!("deleting the object {record}");
+        let guard = Guard::exists().on("#version = :version", &["version"]);
+        let object = Key { pk: object_partition(record.kind), sk: record.path() };
+        let mut writes = vec![self.delete(object, guard.with(":version", number(version)), action)?];
+        if let Some(head) = self.head(&record).await? {
+            let (interval, enabled) = match kind {
+                ObjectKind::Discovery => (head.interval, false),
+                ObjectKind::Cluster => {
+                    let item = self.discovery_item(&record).await?;
+                    (item.map_or(head.interval, |item| item.refresh_interval), true)
+                }
+            };
+            writes.push(self.head_update(&record, interval, enabled, now)?);
+        }
+        Ok(matches!(self.transact(writes, action).await?, Transaction::Done))
+    }
+
     /// One transaction. The inner error is its own.
     async fn apply_at_once(
         &self,
@@ -157,6 +190,31 @@ impl Table {
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
+    /// Asks for a record that exists, as its object has it now.
+    fn head_update(
+        &self,
+        record: &RecordName,
+        interval: Duration,
+        enabled: bool,
+        now: Timestamp,
+    ) -> Result<TransactWriteItem, AwsError> {
+        let change = Change::on(Guard::exists())
+            .set("interval", number(millis(interval)))
+            .set("enabled", flag(enabled))
+            .set("due", time(now))
+            .add("wanted", 1);
+        let update = Update::builder()
+            .table_name(&*self.name)
+            .set_key(Some(key(record).into()))
+            .update_expression(change.expression())
+            .condition_expression(change.guard.expression())
+            .set_expression_attribute_names(Some(change.guard.names))
+            .set_expression_attribute_values(Some(change.guard.values))
+            .build()
+            .map_err(|error| AwsError::stored(format!("the head of {record}"), error))?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
     fn head_write(
         &self,
         write: &ObjectWrite,
@@ -167,21 +225,7 @@ impl Table {
     ) -> Result<Option<TransactWriteItem>, AwsError> {
         let what = format!("the head of {record}");
         if exists {
-            let change = Change::on(Guard::exists())
-                .set("interval", number(millis(interval)))
-                .set("enabled", flag(write.enabled))
-                .set("due", time(now))
-                .add("wanted", 1);
-            let update = Update::builder()
-                .table_name(&*self.name)
-                .set_key(Some(key(&record).into()))
-                .update_expression(change.expression())
-                .condition_expression(change.guard.expression())
-                .set_expression_attribute_names(Some(change.guard.names))
-                .set_expression_attribute_values(Some(change.guard.values))
-                .build()
-                .map_err(|error| AwsError::stored(what, error))?;
-            return Ok(Some(TransactWriteItem::builder().update(update).build()));
+            return self.head_update(&record, interval, write.enabled, now).map(Some);
         }
         if write.kind == ObjectKind::Cluster {
             // The object waits for the discovery that finds its cluster.

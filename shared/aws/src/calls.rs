@@ -82,9 +82,19 @@ impl Table {
     }
 
     /// Reads all items of a partition, as a Query reads them: eventually consistent.
-    pub(crate) async fn query_all(
+    pub(crate) fn query_all(
         &self,
         partition: &str,
+        action: impl Fn() -> String,
+    ) -> impl Future<Output = Result<Vec<Item>, AwsError>> {
+        self.query(partition, false, action)
+    }
+
+    /// Reads all items of a partition, strongly consistent at twice the cost, or eventually.
+    pub(crate) async fn query(
+        &self,
+        partition: &str,
+        consistent: bool,
         action: impl Fn() -> String,
     ) -> Result<Vec<Item>, AwsError> {
         let mut items = Vec::new();
@@ -96,11 +106,11 @@ impl Table {
                 .table_name(&*self.name)
                 .key_condition_expression("pk = :pk")
                 .expression_attribute_values(":pk", text(partition))
+                .consistent_read(consistent)
                 .set_exclusive_start_key(start)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await
-                .map_err(|error| AwsError::call(action(), &error))?;
+                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            // On the heap: with the SDK's futures in it, those of a scheduler's pass are too deep for the compiler.
+            let page = Box::pin(page.send()).await.map_err(|error| AwsError::call(action(), &error))?;
             self.meter.read(page.consumed_capacity());
             items.extend(page.items.unwrap_or_default());
             start = page.last_evaluated_key;

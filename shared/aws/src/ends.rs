@@ -203,7 +203,7 @@ impl Table {
         got.map(|item| Tombstone::from_item(record.kind, &item)).transpose()
     }
 
-    fn delete(
+    pub(crate) fn delete(
         &self,
         key: Key,
         guard: Guard,

@@ -41,6 +41,9 @@ pub(crate) fn to_item(head: &Head) -> Item {
     put("queued_at", time(head.queued_at));
     put("done_due", time(head.done_due));
     put("wanted", number(head.wanted));
+    if head.maintenance != Timestamp::ZERO {
+        put("maintenance", time(head.maintenance));
+    }
     item
 }
 
@@ -93,6 +96,7 @@ pub(crate) fn from_item(kind: Kind, item: &Item) -> Result<Head, AwsError> {
         queued_at: Timestamp(integer("queued_at")?),
         done_due: Timestamp(integer("done_due")?),
         wanted: count("wanted")?,
+        maintenance: Timestamp(integer("maintenance")?),
     })
 }
 

@@ -86,6 +86,14 @@ pub struct Object {
     pub version: u64,
 }
 
+impl Object {
+    fn from_item(item: &Item) -> Self {
+        let version =
+            item.get("version").and_then(|v| v.as_n().ok()).and_then(|n| n.parse().ok()).unwrap_or(0);
+        Object { json: string(item, "object").unwrap_or_default().to_owned(), version }
+    }
+}
+
 impl Table {
     /// Writes a cluster's discovery item, on condition that it has no owner yet, that the owner is this discovery and
     /// the stored fence is not higher than ours, or that another owner has retired it.
@@ -160,10 +168,21 @@ impl Table {
         let Some(item) = self.get(key, || format!("reading the object {record}")).await? else {
             return Ok(None);
         };
-        let version =
-            item.get("version").and_then(|v| v.as_n().ok()).and_then(|n| n.parse().ok()).unwrap_or(0);
-        let json = string(&item, "object").unwrap_or_default().to_owned();
-        Ok(Some(Object { json, version }))
+        Ok(Some(Object::from_item(&item)))
+    }
+
+    /// All objects of a kind, by namespace and name, strongly consistent.
+    ///
+    /// # Errors
+    /// When the table can't be read.
+    pub async fn objects(&self, kind: ObjectKind) -> Result<Vec<(RecordName, Object)>, AwsError> {
+        let partition = object_partition(kind.record("", "").kind);
+        let items = self.query(&partition, true, || format!("reading the objects of {partition}")).await?;
+        let named = |item: &Item| {
+            let (namespace, name) = string(item, "sk")?.split_once('/')?;
+            Some((kind.record(namespace, name), Object::from_item(item)))
+        };
+        Ok(items.iter().filter_map(named).collect())
     }
 }
 

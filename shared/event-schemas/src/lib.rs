@@ -34,6 +34,8 @@ pub const SCHEMAS: &[(&str, &str)] = schemas![
     "cluster.missing",
     "cluster.restored",
     "cluster.removed",
+    "cluster.maintenance_began",
+    "cluster.maintenance_ended",
     "cluster.health_changed",
     "cluster.identity_conflict",
     "cluster.identity_resolved",

@@ -121,7 +121,7 @@ metrics! {
     AgentsFailed, Count, REFRESH_WORKER, "Those of them that gave no answer, or none that an agent gives.";
     ObserverSuspect, Count, REFRESH_WORKER, "Refreshes that called no agent down for want of a connection, since the worker itself was likely to be cut off.";
     Passes, Count, SCHEDULERS, "Passes over all records of a kind: one an invocation.";
-    Due, Count, SCHEDULERS, "Enabled records that were due and not done when the pass began.";
+    Due, Count, SCHEDULERS, "Enabled records that were due, not paused and not done when the pass began.";
     OldestDue, Milliseconds, SCHEDULERS, "How long the first of them had been due.";
     Queued, Count, SCHEDULERS, "Records whose task was sent.";
     Owed, Count, SCHEDULERS, "Records that owe events or items and that no worker holds.";

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::absence::Held;
 use crate::actions::{ActionId, ActionView};
+use crate::maintenance::Maintenance;
 use crate::observation::{AgentInfo, Role};
 use crate::record::NodeId;
 use crate::time::Timestamp;
@@ -99,6 +100,9 @@ pub struct SnapshotHeader {
     /// Since when its source no longer reports it.
     #[serde(default, with = "crate::time::as_rfc3339", skip_serializing_if = "Option::is_none")]
     pub missing_since: Option<Timestamp>,
+    /// Its maintenance window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
     /// Its health.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
@@ -151,6 +155,20 @@ pub enum Change {
         missing_since: Option<Timestamp>,
         /// Who said that it is gone; null when it was missing for long enough.
         actor: Option<String>,
+    },
+    /// A maintenance window of it began, or is another than before.
+    #[serde(rename = "io.replicante.cluster.maintenance_began")]
+    ClusterMaintenanceBegan {
+        /// The window before; null when there was none.
+        before: Option<Maintenance>,
+        /// The window.
+        after: Maintenance,
+    },
+    /// Its maintenance window ended: its time is over, or an operator said so.
+    #[serde(rename = "io.replicante.cluster.maintenance_ended")]
+    ClusterMaintenanceEnded {
+        /// The window.
+        before: Maintenance,
     },
     /// Its health changed.
     #[serde(rename = "io.replicante.cluster.health_changed")]
@@ -502,12 +520,14 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// What every type's name starts with.
 pub const TYPE_PREFIX: &str = "io.replicante.";
 /// Every type, by its name after [`TYPE_PREFIX`].
-pub const TYPES: [&str; 42] = [
+pub const TYPES: [&str; 44] = [
     "cluster.new",
     "cluster.changed",
     "cluster.missing",
     "cluster.restored",
     "cluster.removed",
+    "cluster.maintenance_began",
+    "cluster.maintenance_ended",
     "cluster.health_changed",
     "cluster.identity_conflict",
     "cluster.identity_resolved",
@@ -556,6 +576,8 @@ impl Change {
             Change::ClusterMissing { .. } => "cluster.missing",
             Change::ClusterRestored { .. } => "cluster.restored",
             Change::ClusterRemoved { .. } => "cluster.removed",
+            Change::ClusterMaintenanceBegan { .. } => "cluster.maintenance_began",
+            Change::ClusterMaintenanceEnded { .. } => "cluster.maintenance_ended",
             Change::ClusterHealthChanged { .. } => "cluster.health_changed",
             Change::ClusterIdentityConflict(_) => "cluster.identity_conflict",
             Change::ClusterIdentityResolved(_) => "cluster.identity_resolved",

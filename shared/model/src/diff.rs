@@ -26,6 +26,7 @@ pub fn diff(old: Option<&ClusterView>, new: &ClusterView) -> Vec<Change> {
     let nothing = ClusterView::default();
     let base = old.unwrap_or(&nothing);
     record(old, new, &mut changes);
+    changes.extend(maintenance(base, new));
     for (id, node) in &new.nodes {
         let known = base.nodes.get(id);
         if known != Some(node) {
@@ -52,6 +53,17 @@ pub fn diff(old: Option<&ClusterView>, new: &ClusterView) -> Vec<Change> {
         changes.push(Change::ClusterHealthChanged { before: base.health, after: new.health });
     }
     changes
+}
+
+/// Whether a maintenance window began, ended, or is another.
+fn maintenance(base: &ClusterView, new: &ClusterView) -> Option<Change> {
+    match (&base.maintenance, &new.maintenance) {
+        (before, after) if before == after => None,
+        (before, Some(after)) => {
+            Some(Change::ClusterMaintenanceBegan { before: before.clone(), after: after.clone() })
+        }
+        (before, None) => before.clone().map(|before| Change::ClusterMaintenanceEnded { before }),
+    }
 }
 
 /// The change of the status, named after what it leads to.

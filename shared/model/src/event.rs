@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::change::{Change, SCHEMA_VERSION, TYPE_PREFIX};
+use crate::maintenance::Maintenance;
 use crate::name::{RecordName, encode_part};
 use crate::time::Timestamp;
 
@@ -52,6 +53,9 @@ pub struct Event {
     /// Who asked, for manual causes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
+    /// The end of the cluster's maintenance window, when it was observed within one: RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<String>,
 }
 
 impl Event {
@@ -113,6 +117,8 @@ pub struct Sealer<'a> {
     pub cause: Cause,
     /// Who asked.
     pub actor: Option<&'a str>,
+    /// The maintenance window that the record is in.
+    pub maintenance: Option<&'a Maintenance>,
 }
 
 /// What [`Event`] holds, borrowed: one serialisation, no copies.
@@ -132,6 +138,8 @@ struct Envelope<'a> {
     cause: Cause,
     #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maintenance: Option<String>,
 }
 
 impl Sealer<'_> {
@@ -188,6 +196,7 @@ impl Sealer<'_> {
             sequence: format!("{sequence:020}"),
             cause,
             actor: self.actor,
+            maintenance: self.maintenance.map(|window| window.until.rfc3339()),
         };
         // Strings, numbers and maps with text keys: there is nothing in it that JSON can't hold.
         let bytes = serde_json::to_vec(&envelope).unwrap_or_default();

@@ -109,6 +109,7 @@ impl Fold {
                 display_name: cluster.header.display_name.clone(),
                 discovery: cluster.header.discovery.clone(),
                 missing_since: cluster.missing_since,
+                maintenance: cluster.maintenance.clone(),
                 health: cluster.health,
                 ..ClusterView::default()
             },
@@ -163,6 +164,18 @@ fn apply(view: &mut ClusterView, change: &Change) -> Result<(), FoldError> {
         }
         Change::ClusterMissing { since } => view.missing_since = *since,
         Change::ClusterRestored { .. } => view.missing_since = None,
+        Change::ClusterMaintenanceBegan { before, after } => {
+            if view.maintenance != *before {
+                return Err(mismatch("maintenance"));
+            }
+            view.maintenance = Some(after.clone());
+        }
+        Change::ClusterMaintenanceEnded { before } => {
+            if view.maintenance.as_ref() != Some(before) {
+                return Err(mismatch("maintenance"));
+            }
+            view.maintenance = None;
+        }
         Change::ClusterHealthChanged { before, after } => {
             if view.health != *before {
                 return Err(mismatch("health"));

@@ -75,6 +75,9 @@ pub fn refresh(
         return remove(&old, input.missing_since, removal, sealer);
     }
     let mut state = observe(&old, input, observations, now);
+    if let Some(view) = &mut state.view {
+        view.maintenance = sealer.maintenance.cloned();
+    }
     let Some(view) = state.view.as_ref() else {
         return Ok(Refreshed { state, events: Vec::new(), store: false, more: false, ended: false });
     };

@@ -27,6 +27,7 @@ pub fn snapshot(view: &ClusterView) -> Vec<Change> {
     packer.part.cluster = Some(SnapshotHeader {
         header: ClusterHeader { display_name: view.display_name.clone(), discovery: view.discovery.clone() },
         missing_since: view.missing_since,
+        maintenance: view.maintenance.clone(),
         health: view.health,
     });
     for (id, address) in &view.record {

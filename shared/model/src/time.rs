@@ -126,6 +126,29 @@ pub mod as_rfc3339 {
     }
 }
 
+/// A time as text: RFC 3339.
+pub mod as_text {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Timestamp;
+
+    /// Writes RFC 3339.
+    ///
+    /// # Errors
+    /// Those of the serialiser.
+    pub fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        time.rfc3339().serialize(serializer)
+    }
+
+    /// Reads RFC 3339.
+    ///
+    /// # Errors
+    /// Those of the deserialiser, and text that is no time.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        Timestamp::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
 /// A duration as people write and read it: `250ms`, `10s`, `5m`, `1h30m`.
 pub fn human(span: Duration) -> String {
     let total = span.as_millis();

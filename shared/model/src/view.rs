@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::actions::NodeActions;
+use crate::maintenance::Maintenance;
 use crate::observation::{AgentInfo, NodeDetails, Offset, Role};
 use crate::record::NodeId;
 use crate::time::Timestamp;
@@ -202,6 +203,9 @@ pub struct ClusterView {
     /// Since when its source no longer reports it.
     #[serde(default, with = "crate::time::as_rfc3339", skip_serializing_if = "Option::is_none")]
     pub missing_since: Option<Timestamp>,
+    /// The maintenance window that it was in when it was last refreshed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
     /// How it is: see [`crate::health`]. Absent until the first refresh is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,

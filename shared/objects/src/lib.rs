@@ -12,7 +12,7 @@
 //! [`SourceKind`]s. What several of them have in common is here, [`Endpoint`] and [`Limits`].
 //!
 //! Two forms of an object exist. The *human* form is what [`parse`] reads: strict, so that a typo is an error with
-//! its line and not a setting that silently does nothing. The *stored* form is what [`Object::to_json`] writes:
+//! its line and not a setting that silently does nothing; [`Object::to_document`] writes it. The *stored* form is what [`Object::to_json`] writes:
 //! canonical, and read back with tolerance, because an older and a newer release may share one table.
 //!
 //! What is deliberately absent: secrets. A value that is one is a [`Reference`], and whoever connects resolves it.
@@ -30,6 +30,7 @@ mod reference;
 mod source;
 mod tree;
 mod values;
+mod written;
 
 pub use cluster::{Cluster, ClusterSpec};
 pub use discovery::{Discovery, DiscoverySpec, IgnoreSpec, RefreshSpec, RemovalSpec};

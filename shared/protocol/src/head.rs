@@ -51,6 +51,8 @@ pub struct Head {
     pub done_due: Timestamp,
     /// Not guarded: raised whenever somebody wants the record to be there.
     pub wanted: u64,
+    /// Not guarded: when its maintenance window ends; zero when there is none.
+    pub maintenance: Timestamp,
 }
 
 impl Head {
@@ -74,6 +76,7 @@ impl Head {
             queued_at: Timestamp::ZERO,
             done_due: Timestamp::ZERO,
             wanted: 1,
+            maintenance: Timestamp::ZERO,
         }
     }
 

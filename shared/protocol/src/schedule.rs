@@ -49,33 +49,44 @@ pub struct Plan {
     pub next_due: Timestamp,
 }
 
+/// When a record is due that is paused until then, or was (zero: never): what fell into the pause is due at the first slot
+/// after it. So load is spread when many go on at once, and nothing counts as late for having been paused.
+pub fn due(head: &Head, paused_until: Timestamp) -> Timestamp {
+    if head.due >= paused_until {
+        return head.due;
+    }
+    next_slot(&head.record, head.interval, paused_until, paused_until)
+}
+
 /// What one pass at `now` does with a record: nothing, unless it is due before the end of the next tick but
-/// one, or owes and is held by nobody.
-pub fn plan(head: &Head, now: Timestamp, timing: Timing) -> Option<Plan> {
+/// one, or owes and is held by nobody. A pause, which lasts until `paused_until`, holds nothing back that is owed.
+pub fn plan(head: &Head, paused_until: Timestamp, now: Timestamp, timing: Timing) -> Option<Plan> {
     if is_queued(head, now, timing.give_up) {
         return None;
     }
+    let due = due(head, paused_until);
     let horizon = now.plus(2 * timing.tick);
     let owes = head.owed && !head.is_held(now);
-    if owes && !(head.enabled && head.due <= now) {
+    if owes && !(head.enabled && due <= now) {
         return Some(Plan { stamp: now, delay: 0, next_due: head.due });
     }
-    if !head.enabled || head.due >= horizon {
+    if !head.enabled || due >= horizon {
         return None;
     }
     // Rounded up: work never starts before it is due.
-    let delay = head.due.since(now).as_millis().div_ceil(1000);
+    let delay = due.since(now).as_millis().div_ceil(1000);
     Some(Plan {
-        stamp: head.due,
+        stamp: due,
         delay: u64::try_from(delay).unwrap_or(MAX_DELAY).min(MAX_DELAY),
-        next_due: next_slot(&head.record, head.interval, head.due, now),
+        next_due: next_slot(&head.record, head.interval, due, now),
     })
 }
 
 /// How long an enabled record has been due and is not done, whether its task was sent or not. `None`: it is not due.
-pub fn overdue(head: &Head, now: Timestamp) -> Option<Duration> {
+pub fn overdue(head: &Head, paused_until: Timestamp, now: Timestamp) -> Option<Duration> {
     let is_under_way = head.queued_due > head.done_due;
-    let stamp = if is_under_way { head.queued_due.min(head.due) } else { head.due };
+    let due = due(head, paused_until);
+    let stamp = if is_under_way { head.queued_due.min(due) } else { due };
     (head.enabled && stamp <= now).then(|| now.since(stamp))
 }
 
@@ -109,6 +120,8 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_767_319_445_000);
     const TIMING: Timing = Timing { tick: Duration::from_secs(60), give_up: Duration::from_secs(900) };
     const MINUTE: Duration = Duration::from_secs(60);
+    /// The end of the last pause of a record that had none.
+    const NEVER: Timestamp = Timestamp::ZERO;
 
     fn head() -> Head {
         let mut head = Head::new(RecordName::cluster("default", "orders"), 5 * MINUTE, true, NOW);
@@ -153,12 +166,15 @@ mod tests {
     fn a_record_that_owes_and_is_due_is_sent_in_its_turn() {
         let mut head = head();
         (head.owed, head.due) = (true, NOW);
-        let sent = plan(&head, NOW, TIMING).unwrap();
+        let sent = plan(&head, NEVER, NOW, TIMING).unwrap();
         assert!(sent.stamp == NOW && sent.next_due > NOW, "its turn is used up: {sent:?}");
         head.due = NOW.plus(Duration::from_millis(1));
-        assert_eq!(plan(&head, NOW, TIMING).unwrap(), Plan { stamp: NOW, delay: 0, next_due: head.due });
+        assert_eq!(
+            plan(&head, NEVER, NOW, TIMING).unwrap(),
+            Plan { stamp: NOW, delay: 0, next_due: head.due }
+        );
         (head.enabled, head.due) = (false, NOW);
-        assert_eq!(plan(&head, NOW, TIMING).unwrap().next_due, head.due, "it has no turn");
+        assert_eq!(plan(&head, NEVER, NOW, TIMING).unwrap().next_due, head.due, "it has no turn");
     }
 
     #[test]
@@ -176,13 +192,13 @@ mod tests {
     fn a_record_due_before_the_end_of_the_next_tick_but_one_is_sent_ahead() {
         let mut head = head();
         head.due = NOW.plus(2 * MINUTE);
-        assert_eq!(plan(&head, NOW, TIMING), None);
+        assert_eq!(plan(&head, NEVER, NOW, TIMING), None);
         head.due = NOW.plus(Duration::from_millis(119_001));
-        let sent = plan(&head, NOW, TIMING).unwrap();
+        let sent = plan(&head, NEVER, NOW, TIMING).unwrap();
         assert_eq!((sent.stamp, sent.delay), (head.due, 120));
         assert!(sent.next_due > head.due);
         head.due = NOW.minus(MINUTE);
-        let late = plan(&head, NOW, TIMING).unwrap();
+        let late = plan(&head, NEVER, NOW, TIMING).unwrap();
         assert_eq!((late.stamp, late.delay), (head.due, 0));
         assert!(late.next_due > NOW);
     }
@@ -191,15 +207,59 @@ mod tests {
     fn a_record_is_due_again_one_interval_after_its_slot() {
         let mut head = head();
         head.due = next_slot(&head.record, head.interval, Timestamp::ZERO, NOW);
-        let sent = plan(&head, head.due, TIMING).unwrap();
+        let sent = plan(&head, NEVER, head.due, TIMING).unwrap();
         assert_eq!(sent.next_due, head.due.plus(head.interval));
+    }
+
+    #[test]
+    fn a_paused_record_is_sent_at_its_first_slot_after_the_pause() {
+        let mut head = head();
+        head.due = NOW.minus(MINUTE);
+        for until in [Timestamp(i64::MAX), NOW.plus(60 * MINUTE)] {
+            assert_eq!((plan(&head, until, NOW, TIMING), overdue(&head, until, NOW)), (None, None));
+        }
+        // Its slot after the pause lies before the end of the next tick but one: sent ahead, like any other.
+        let slot = next_slot(&head.record, head.interval, NOW, NOW);
+        let until = slot.minus(Duration::from_millis(1));
+        let sent = plan(&head, until, slot.minus(MINUTE), TIMING).unwrap();
+        assert_eq!((sent.stamp, sent.next_due), (slot, slot.plus(head.interval)));
+        // It is due from its slot on, and not since the time that fell into the pause.
+        assert_eq!(overdue(&head, until, slot.minus(MINUTE)), None);
+        assert_eq!(overdue(&head, until, slot.plus(MINUTE)), Some(MINUTE));
+        assert_eq!(plan(&head, until, slot.plus(MINUTE), TIMING).unwrap().stamp, slot);
+        // What was due after it is as if there had been none.
+        head.due = slot.plus(Duration::from_secs(7));
+        assert_eq!(due(&head, until), head.due);
+        assert_eq!(plan(&head, head.due, NOW, TIMING), plan(&head, NEVER, NOW, TIMING));
+    }
+
+    #[test]
+    fn what_is_owed_is_delivered_in_a_pause_too_and_its_turn_stays() {
+        let mut head = head();
+        (head.owed, head.due) = (true, NOW.minus(MINUTE));
+        let sent = plan(&head, Timestamp(i64::MAX), NOW, TIMING).unwrap();
+        assert_eq!(sent, Plan { stamp: NOW, delay: 0, next_due: head.due });
+    }
+
+    #[test]
+    fn records_that_go_on_together_are_spread_over_their_interval() {
+        let until = NOW.plus(60 * MINUTE);
+        let mut seconds = [0_u32; 60];
+        for n in 0..6000 {
+            let record = RecordName::cluster("default", format!("c{n}"));
+            let head = Head::new(record, MINUTE, true, NOW);
+            let after = due(&head, until).since(until);
+            assert!(after > Duration::ZERO && after <= MINUTE);
+            seconds[usize::try_from(after.as_secs() % 60).unwrap()] += 1;
+        }
+        assert!(seconds.iter().all(|count| (60..=150).contains(count)), "{seconds:?}");
     }
 
     #[test]
     fn a_disabled_record_is_not_sent() {
         let mut head = head();
         head.enabled = false;
-        assert_eq!(plan(&head, NOW, TIMING), None);
+        assert_eq!(plan(&head, NEVER, NOW, TIMING), None);
     }
 
     #[test]
@@ -208,10 +268,10 @@ mod tests {
         head.queued_due = NOW.minus(60 * MINUTE);
         head.done_due = NOW.minus(61 * MINUTE);
         head.queued_at = NOW;
-        assert_eq!(plan(&head, NOW.plus(14 * MINUTE), TIMING), None);
-        assert!(plan(&head, NOW.plus(15 * MINUTE), TIMING).is_some());
+        assert_eq!(plan(&head, NEVER, NOW.plus(14 * MINUTE), TIMING), None);
+        assert!(plan(&head, NEVER, NOW.plus(15 * MINUTE), TIMING).is_some());
         head.done_due = head.queued_due;
-        assert!(plan(&head, NOW, TIMING).is_some(), "done: the next may go");
+        assert!(plan(&head, NEVER, NOW, TIMING).is_some(), "done: the next may go");
     }
 
     #[test]
@@ -220,37 +280,37 @@ mod tests {
         head.owed = true;
         head.enabled = false;
         head.due = NOW.plus(60 * MINUTE);
-        let sent = plan(&head, NOW, TIMING).unwrap();
+        let sent = plan(&head, NEVER, NOW, TIMING).unwrap();
         assert_eq!(sent, Plan { stamp: NOW, delay: 0, next_due: head.due });
         head.lease_until = NOW.plus(MINUTE);
-        assert_eq!(plan(&head, NOW, TIMING), None, "its holder delivers it");
+        assert_eq!(plan(&head, NEVER, NOW, TIMING), None, "its holder delivers it");
         head.lease_until = Timestamp::ZERO;
         (head.queued_due, head.queued_at) = (NOW, NOW);
-        assert_eq!(plan(&head, NOW.plus(MINUTE), TIMING), None, "the one-task rule holds");
+        assert_eq!(plan(&head, NEVER, NOW.plus(MINUTE), TIMING), None, "the one-task rule holds");
     }
 
     #[test]
     fn a_record_is_overdue_from_its_due_time_until_it_is_done_queued_or_not() {
         let mut head = head();
         head.due = NOW.plus(Duration::from_millis(1));
-        assert_eq!(overdue(&head, NOW), None);
+        assert_eq!(overdue(&head, NEVER, NOW), None);
         head.due = NOW.minus(MINUTE);
-        assert_eq!(overdue(&head, NOW), Some(MINUTE));
-        assert_eq!(overdue(&head, head.due), Some(Duration::ZERO), "from that very moment");
+        assert_eq!(overdue(&head, NEVER, NOW), Some(MINUTE));
+        assert_eq!(overdue(&head, NEVER, head.due), Some(Duration::ZERO), "from that very moment");
 
-        let sent = plan(&head, NOW, TIMING).unwrap();
+        let sent = plan(&head, NEVER, NOW, TIMING).unwrap();
         (head.queued_due, head.queued_at, head.due) = (sent.stamp, NOW, sent.next_due);
-        assert_eq!(overdue(&head, NOW.plus(MINUTE)), Some(2 * MINUTE), "its task is not done");
+        assert_eq!(overdue(&head, NEVER, NOW.plus(MINUTE)), Some(2 * MINUTE), "its task is not done");
         head.done_due = head.queued_due;
-        assert_eq!(overdue(&head, NOW.plus(MINUTE)), None);
+        assert_eq!(overdue(&head, NEVER, NOW.plus(MINUTE)), None);
 
         // Sent ahead: its task waits in the queue until it is due.
         (head.queued_due, head.due) = (NOW.plus(MINUTE), NOW.plus(6 * MINUTE));
-        assert_eq!(overdue(&head, NOW), None);
+        assert_eq!(overdue(&head, NEVER, NOW), None);
         head.due = NOW.minus(MINUTE);
-        assert_eq!(overdue(&head, NOW), Some(MINUTE), "somebody asked for it meanwhile");
+        assert_eq!(overdue(&head, NEVER, NOW), Some(MINUTE), "somebody asked for it meanwhile");
         head.enabled = false;
-        assert_eq!(overdue(&head, NOW), None);
+        assert_eq!(overdue(&head, NEVER, NOW), None);
     }
 
     #[test]

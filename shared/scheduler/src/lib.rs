@@ -15,6 +15,7 @@ use lambda_runtime::{Error, LambdaEvent};
 use replicante_aws::{AwsError, Clients, Heads, Queue, Table};
 use replicante_metrics::{Emitter, Function};
 use replicante_model::name::SPREAD_SHARDS;
+use replicante_model::pause::Pauses;
 use replicante_model::time::millis;
 use replicante_model::{Kind, Timestamp};
 use replicante_protocol::head::Head;
@@ -94,8 +95,15 @@ impl Scheduler {
         let table = self.table.metered();
         let tick = now.0.unsigned_abs() / u64::try_from(millis(self.timing.tick)).unwrap_or(1).max(1);
         let first = tick.wrapping_mul(SHARDS_AT_ONCE as u64);
+        let pauses = match table.pauses().await {
+            Ok(pauses) => pauses,
+            // What is paused is not known, so nothing is sent: the heads could hardly be read either.
+            Err(error) => {
+                return Pass { left: SPREAD_SHARDS, error: Some(error.to_string()), ..Pass::default() };
+            }
+        };
         let mut passes = stream::iter(0..SPREAD_SHARDS)
-            .map(|n| self.shard(&table, first.wrapping_add(n) % SPREAD_SHARDS, now, until))
+            .map(|n| self.shard(&table, first.wrapping_add(n) % SPREAD_SHARDS, &pauses, now, until))
             .buffer_unordered(SHARDS_AT_ONCE);
         let mut total = Pass::default();
         while let Some(pass) = passes.next().await {
@@ -110,6 +118,7 @@ impl Scheduler {
         tracing::info!(
             kind = %self.kind,
             records = total.records,
+            paused = (total.paused > 0).then_some(total.paused),
             queued = total.queued,
             refused = total.refused,
             raced = total.raced,
@@ -123,7 +132,14 @@ impl Scheduler {
         total
     }
 
-    async fn shard(&self, table: &Table, shard: u64, now: Timestamp, until: Instant) -> Pass {
+    async fn shard(
+        &self,
+        table: &Table,
+        shard: u64,
+        pauses: &Pauses,
+        now: Timestamp,
+        until: Instant,
+    ) -> Pass {
         let mut pass = Pass::default();
         if Instant::now() >= until {
             return Pass { left: 1, ..pass };
@@ -135,10 +151,13 @@ impl Scheduler {
         pass.records = heads.len() as u64;
         pass.unreadable = unreadable.len() as u64;
         pass.error = unreadable.first().map(ToString::to_string);
-        heads.iter().for_each(|head| pass.look(head, now));
+        heads.iter().for_each(|head| pass.look(head, pauses.until(&head.record), now));
         let due: Vec<(Head, Plan)> = heads
             .into_iter()
-            .filter_map(|head| plan(&head, now, self.timing).map(|plan| (head, plan)))
+            .filter_map(|head| {
+                let plan = plan(&head, pauses.until(&head.record), now, self.timing)?;
+                Some((head, plan))
+            })
             .collect();
         for some in due.chunks(MARKS) {
             let began = Instant::now();

@@ -21,6 +21,8 @@ pub struct Pass {
     pub owed: u64,
     /// How long the longest of them had not been held.
     pub owed_age: Option<Duration>,
+    /// Records that are paused.
+    pub paused: u64,
     /// Records whose task it sent.
     pub queued: u64,
     /// Tasks that the queue refused: their records are where they were.
@@ -44,6 +46,7 @@ impl std::ops::AddAssign for Pass {
         self.oldest_due = self.oldest_due.max(other.oldest_due);
         self.owed += other.owed;
         self.owed_age = self.owed_age.max(other.owed_age);
+        self.paused += other.paused;
         self.queued += other.queued;
         self.refused += other.refused;
         self.raced += other.raced;
@@ -58,8 +61,9 @@ impl std::ops::AddAssign for Pass {
 
 impl Pass {
     /// Takes down whether a record is behind.
-    pub(crate) fn look(&mut self, head: &Head, now: Timestamp) {
-        let (overdue, unattended) = (overdue(head, now), unattended(head, now));
+    pub(crate) fn look(&mut self, head: &Head, paused_until: Timestamp, now: Timestamp) {
+        let (overdue, unattended) = (overdue(head, paused_until, now), unattended(head, now));
+        self.paused += u64::from(paused_until > now);
         self.due += u64::from(overdue.is_some());
         self.oldest_due = self.oldest_due.max(overdue);
         self.owed += u64::from(unattended.is_some());
@@ -108,7 +112,7 @@ mod tests {
         let mut total = Pass::default();
         for ages in [&[2, 5][..], &[], &[3]] {
             let mut shard = Pass::default();
-            ages.iter().for_each(|age| shard.look(&behind(*age * MINUTE), NOW));
+            ages.iter().for_each(|age| shard.look(&behind(*age * MINUTE), Timestamp::ZERO, NOW));
             total += shard;
         }
         assert_eq!((total.due, total.owed), (3, 3));
@@ -116,15 +120,18 @@ mod tests {
         let mut fine = Head::new(RecordName::cluster("default", "orders"), MINUTE, true, NOW.plus(MINUTE));
         fine.lease_until = NOW;
         let mut pass = Pass::default();
-        pass.look(&fine, NOW);
+        pass.look(&fine, Timestamp::ZERO, NOW);
         assert_eq!(pass, Pass::default());
+        // What is paused is not behind; what it owes is.
+        pass.look(&behind(MINUTE), Timestamp(i64::MAX), NOW);
+        assert_eq!((pass.paused, pass.due, pass.owed), (1, 0, 1));
     }
 
     #[test]
     fn all_metrics_of_a_scheduler_come_from_its_pass_and_none_of_others() {
         let cost = Cost { read_units: 32.0, write_units: 2.0, ..Cost::default() };
         let mut pass = Pass { queued: 1, unreadable: 4, cost, ..Pass::default() };
-        pass.look(&behind(2 * MINUTE), NOW);
+        pass.look(&behind(2 * MINUTE), Timestamp::ZERO, NOW);
         let measures = pass.measures(MINUTE);
         for kind in [Kind::Discovery, Kind::Cluster] {
             let function = Function::scheduler(kind);

@@ -44,6 +44,7 @@ impl Context<'_> {
             time: self.now,
             cause: self.task.cause,
             actor: self.task.actor.as_deref(),
+            maintenance: None,
         }
     }
 }

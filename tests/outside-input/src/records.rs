@@ -176,7 +176,12 @@ impl Rig {
         heads.unreadable.iter().for_each(|error| names(&error.to_string()));
         let timing = Timing { tick: Duration::from_secs(60), give_up: Duration::from_secs(900) };
         for head in &heads.heads {
-            let _ = (plan(head, NOW, timing), plan(head, Timestamp::ZERO, timing), head_size(head));
+            let _ = (
+                plan(head, Timestamp::ZERO, NOW, timing),
+                plan(head, NOW, Timestamp::ZERO, timing),
+                plan(head, Timestamp(i64::MAX), NOW, timing),
+                head_size(head),
+            );
             let _ = Summary::parse(head.summary.as_deref());
         }
         seen.map(|state| serde_json::to_value(&state).unwrap())

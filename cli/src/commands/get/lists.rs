@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use replicante_aws::{AwsError, Table};
+use replicante_model::pause::Pauses;
 use replicante_model::summary::Summary;
 use replicante_model::time::Timestamp;
 use replicante_model::view::{ClusterState, Health, NodeStatus, NodeView};
@@ -47,13 +48,20 @@ pub async fn clusters(args: &ClustersArgs) -> Result<(), CliError> {
         let mut heads = of_names(&table, Kind::Cluster, &args.list).await?;
         heads.retain(|head| is_asked(args, &Summary::parse(head.summary.as_deref())));
         sort(&mut heads, args.sort);
-        let now = Timestamp::now();
+        let (pauses, now) = (table.pauses().await?, Timestamp::now());
         let lines = match args.list.output {
-            ListOutput::Wide => view::wide(&heads, now),
-            _ => view::list(&heads.iter().map(record::row).collect::<Vec<_>>(), now, width),
+            ListOutput::Wide => view::wide(&heads, &pauses, now),
+            _ => {
+                let rows: Vec<_> = heads.iter().map(|head| record::row_at(head, &pauses, now)).collect();
+                view::list(&rows, now, width)
+            }
         };
         let hint = "get discoveries says whether the sources answer";
-        Ok(Shown { json: json_of(&heads), lines, nothing: nothing("clusters", &args.list, hint) })
+        Ok(Shown {
+            json: json_of(&heads, &pauses, now),
+            lines,
+            nothing: nothing("clusters", &args.list, hint),
+        })
     })
     .await
 }
@@ -66,8 +74,13 @@ pub async fn discoveries(args: &ListArgs) -> Result<(), CliError> {
     let table = Place::find(&args.place).await?.table();
     show(args, async |width| {
         let heads = of_names(&table, Kind::Discovery, args).await?;
-        let lines = discoveries_view::list(&heads, Timestamp::now(), width);
-        Ok(Shown { json: json_of(&heads), lines, nothing: nothing("discoveries", args, "apply -f FILE") })
+        let (pauses, now) = (table.pauses().await?, Timestamp::now());
+        let lines = discoveries_view::list(&heads, &pauses, now, width);
+        Ok(Shown {
+            json: json_of(&heads, &pauses, now),
+            lines,
+            nothing: nothing("discoveries", args, "apply -f FILE"),
+        })
     })
     .await
 }
@@ -210,8 +223,8 @@ fn nothing(what: &str, args: &ListArgs, hint: &str) -> String {
     }
 }
 
-fn json_of(heads: &[Head]) -> Vec<Value> {
-    heads.iter().map(record::json).collect()
+fn json_of(heads: &[Head], pauses: &Pauses, now: Timestamp) -> Vec<Value> {
+    heads.iter().map(|head| record::json_at(head, pauses, now)).collect()
 }
 
 /// The heads that are asked for by name.

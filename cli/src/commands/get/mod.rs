@@ -228,12 +228,15 @@ async fn one_cluster(args: OneArgs) -> Result<(), CliError> {
     let Some((head, state)) = table.look::<ClusterState>(&name).await? else {
         return Err(unknown(&name, &heads(&table, Kind::Cluster).await?));
     };
+    let (pauses, now) = (table.pauses().await?, Timestamp::now());
     if args.output != OneOutput::Text {
         let object = files::stored(&table, &name).await?;
-        return args.output.all(&json!({ "head": record::json(&head), "object": object, "state": state }));
+        return args
+            .output
+            .all(&json!({ "head": record::json_at(&head, &pauses, now), "object": object, "state": state }));
     }
     let width = out::size().map(|(width, _)| width);
-    let lines = cluster::cluster(&head, state.as_ref(), Timestamp::now(), width);
+    let lines = cluster::cluster(&head, state.as_ref(), &pauses, now, width);
     lines.into_iter().try_for_each(out::line)
 }
 
@@ -243,11 +246,14 @@ async fn one_discovery(args: OneArgs) -> Result<(), CliError> {
     let Some((head, state)) = table.look::<DiscoveryState>(&name).await? else {
         return Err(unknown(&name, &heads(&table, Kind::Discovery).await?));
     };
+    let (pauses, now) = (table.pauses().await?, Timestamp::now());
     let object = files::stored(&table, &name).await?;
     if args.output != OneOutput::Text {
-        return args.output.all(&json!({ "head": record::json(&head), "object": object, "state": state }));
+        return args
+            .output
+            .all(&json!({ "head": record::json_at(&head, &pauses, now), "object": object, "state": state }));
     }
     let width = out::size().map(|(width, _)| width);
-    let lines = discoveries::discovery(&head, object.as_ref(), state.as_ref(), Timestamp::now(), width);
+    let lines = discoveries::discovery(&head, object.as_ref(), state.as_ref(), &pauses, now, width);
     lines.into_iter().try_for_each(out::line)
 }

@@ -59,6 +59,7 @@ impl Tale {
             time: Timestamp(1_767_319_445_678),
             cause: Cause::Schedule,
             actor: None,
+            maintenance: None,
         };
         for sealed in sealer.seal(changes, usize::MAX, usize::MAX).unwrap() {
             self.at.1 = sealed.sequence;
@@ -216,6 +217,7 @@ pub fn of_a_discovery() -> Vec<Put> {
         time: Timestamp(1_767_319_445_678),
         cause: Cause::Schedule,
         actor: None,
+        maintenance: None,
     };
     let failed = Change::DiscoveryFailed { reason: "status 500".into() };
     let sealed = sealer.seal([&failed, &failed], 2, usize::MAX).unwrap();

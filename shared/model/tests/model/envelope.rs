@@ -20,6 +20,7 @@ fn sealer(record: &RecordName) -> Sealer<'_> {
         time: NOW,
         cause: Cause::Schedule,
         actor: None,
+        maintenance: None,
     }
 }
 

@@ -1,12 +1,14 @@
 //! One example of each change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use replicante_model::absence::{Held, answer_hash};
 use replicante_model::actions::{ActionDetails, ActionView};
 use replicante_model::change::{
     AddressChange, Change, ClusterHeader, RecordDifference, RoleOf, Shrink, SnapshotHeader, SnapshotPart,
 };
+use replicante_model::maintenance::Maintenance;
 use replicante_model::observation::{AgentInfo, AgentVersion, NodeDetails, Role};
 use replicante_model::record::AgentApi;
 use replicante_model::view::{Health, IdentityConflict, NodeStatus, NodeView, Primary};
@@ -15,7 +17,7 @@ use serde_json::{Map, Value, json};
 use crate::given::NOW;
 
 /// How many types there are. A new variant of [`Change`] does not compile in [`number`] until it has one.
-pub const TYPES: usize = 42;
+pub const TYPES: usize = 44;
 
 /// The number of a type. No wildcard: whoever adds a variant comes by here, raises [`TYPES`] and adds an example.
 pub fn number(change: &Change) -> usize {
@@ -62,7 +64,14 @@ pub fn number(change: &Change) -> usize {
         Change::DiscoveryShrinkResolved(_) => 39,
         Change::DiscoveryObserverSuspect { .. } => 40,
         Change::DiscoveryObserverTrusted { .. } => 41,
+        Change::ClusterMaintenanceBegan { .. } => 42,
+        Change::ClusterMaintenanceEnded { .. } => 43,
     }
+}
+
+pub fn window() -> Maintenance {
+    let until = NOW.plus(Duration::from_secs(7200));
+    Maintenance { since: NOW, until, reason: Some("new racks".into()), actor: "ann".into() }
 }
 
 fn node() -> String {
@@ -149,6 +158,7 @@ fn snapshot() -> SnapshotPart {
         cluster: Some(SnapshotHeader {
             header: header("Orders"),
             missing_since: None,
+            maintenance: None,
             health: Some(Health::Degraded),
         }),
         record: [(node(), address())].into(),
@@ -276,5 +286,7 @@ pub fn examples() -> Vec<Change> {
         Change::DiscoveryShrinkResolved(shrink(Some("orders".into()))),
         Change::DiscoveryObserverSuspect { since: Some(NOW), polled: 120, failed: 118 },
         Change::DiscoveryObserverTrusted { suspect_since: Some(NOW) },
+        Change::ClusterMaintenanceBegan { before: None, after: window() },
+        Change::ClusterMaintenanceEnded { before: window() },
     ]
 }

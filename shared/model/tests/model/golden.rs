@@ -49,6 +49,7 @@ pub fn sealed(change: &Change) -> Vec<u8> {
         time: NOW,
         cause,
         actor,
+        maintenance: None,
     };
     sealer.seal([change], 1, MAX_EVENT).unwrap().remove(0).bytes
 }

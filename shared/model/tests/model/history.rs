@@ -7,6 +7,7 @@ use replicante_model::actions::{NodeActions, apply};
 use replicante_model::change::Change;
 use replicante_model::event::{Cause, Event, Sealer};
 use replicante_model::fold::{Fold, fold};
+use replicante_model::maintenance::Maintenance;
 use replicante_model::record::{DiscoveredCluster, NodeId};
 use replicante_model::refresh::{MAX_BYTES, MAX_EVENTS, Rules, refresh};
 use replicante_model::view::{ClusterState, ClusterView, NodeReadings, NodeView};
@@ -26,6 +27,7 @@ pub struct History {
     pub rules: Rules,
     pub cause: Cause,
     pub actor: Option<&'static str>,
+    pub maintenance: Option<Maintenance>,
     ids: BTreeSet<String>,
     reader: Fold,
 }
@@ -59,6 +61,7 @@ impl History {
             rules: RULES,
             cause: Cause::Schedule,
             actor: None,
+            maintenance: None,
             ids: BTreeSet::new(),
             reader: Fold::default(),
         }
@@ -98,6 +101,7 @@ impl History {
             time: self.now,
             cause: self.cause,
             actor: self.actor,
+            maintenance: self.maintenance.as_ref(),
         };
         let done = refresh(self.state.clone(), &self.input, heard, &sealer, self.rules)
             .expect("no event is larger than the stream takes");

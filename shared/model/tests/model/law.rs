@@ -11,6 +11,7 @@ use replicante_model::change::Change;
 use replicante_model::diff::diff;
 use replicante_model::event::Event;
 use replicante_model::fold::fold;
+use replicante_model::maintenance::Maintenance;
 use replicante_model::observation::{
     AgentInfo, AgentVersion, Failure, NodeDetails, NodeReport, Observation, Role, ShardReport,
 };
@@ -35,6 +36,15 @@ struct Step {
     passed: i64,
     input: DiscoveredCluster,
     heard: Heard,
+    /// The maintenance window that it falls into.
+    window: Option<Maintenance>,
+}
+
+fn maintenance() -> impl Strategy<Value = Option<Maintenance>> {
+    let window = (0..3i64, prop::option::of(Just("new racks".to_string()))).prop_map(|(until, reason)| {
+        Maintenance { since: NOW, until: Timestamp(NOW.0 + until), reason, actor: "ann".into() }
+    });
+    prop::option::weighted(0.3, window)
 }
 
 fn role() -> impl Strategy<Value = Role> {
@@ -132,7 +142,7 @@ fn step() -> impl Strategy<Value = Step> {
         [observation(0), observation(1), observation(2), observation(3), observation(4)].prop_map(Vec::from);
     let passed = prop_oneof![4 => 0..120_000i64, 1 => -600_000..0i64, 1 => 0..10_000_000i64];
     let cluster = (prop::option::weighted(0.3, 0..2), 0..20, 0..8, settings());
-    (passed, present, cluster, heard).prop_map(|(passed, present, cluster, heard)| {
+    (passed, present, cluster, heard, maintenance()).prop_map(|(passed, present, cluster, heard, window)| {
         let (name, end, discovery, agents) = cluster;
         let mut input = item(&[]);
         input.record.display_name = name.map(|name| format!("Named {name}"));
@@ -156,7 +166,7 @@ fn step() -> impl Strategy<Value = Step> {
             .zip(heard)
             .filter_map(|(node, observation)| Some(((*node).to_string(), observation?)))
             .collect();
-        Step { passed, input, heard }
+        Step { passed, input, heard, window }
     })
 }
 
@@ -175,6 +185,7 @@ fn config() -> ProptestConfig {
 fn run(history: &mut History, step: &Step) {
     history.now = Timestamp(history.now.0 + step.passed);
     history.input = step.input.clone();
+    history.maintenance = step.window.clone();
     history.refresh(&step.heard);
 }
 
@@ -287,7 +298,8 @@ proptest! {
         let mut now = NOW;
         let mut commit = |state: &mut ClusterState, step: &Step, cut: usize| {
             now = Timestamp(now.0 + step.passed);
-            let next = observe(state, &step.input, &step.heard, now);
+            let mut next = observe(state, &step.input, &step.heard, now);
+            next.view.as_mut().unwrap().maintenance = step.window.clone();
             let changes = diff(state.view.as_ref(), next.view.as_ref().unwrap());
             let whole = fold(state.view.clone(), &changes).unwrap();
             assert_eq!(whole, next.view);

@@ -19,6 +19,7 @@ mod identity;
 mod law;
 mod lifecycle;
 mod limits;
+mod maintenance;
 mod missing;
 mod primaries;
 mod reader;

@@ -67,6 +67,7 @@ fn every_field_of_the_envelope_is_required_and_has_its_form() {
         ("sequence", json!("0".repeat(20))),
         ("cause", json!("chance")),
         ("actor", json!("")),
+        ("maintenance", json!("tomorrow")),
         ("data", json!([])),
     ] {
         let mut changed = good.clone();
@@ -122,6 +123,9 @@ fn an_event_tells_only_what_its_type_may_tell() {
         with("node.new", "/data/after/attributes", json!({"zone": 1})),
         with("cluster.snapshot", "/data/part", json!(0)),
         with("cluster.missing", "/data/since", json!("yesterday")),
+        with("cluster.maintenance_began", "/data/after/actor", json!("")),
+        with("cluster.maintenance_began", "/data/before", json!({})),
+        with("cluster.maintenance_ended", "/data/before/until", json!("tomorrow")),
     ] {
         assert!(!is_valid(&bad), "{bad}");
     }

@@ -7,6 +7,7 @@ mod mutants;
 mod properties;
 mod state;
 
+use replicante_model::Timestamp;
 use replicante_protocol::head::{Refusal, refusal};
 use replicante_protocol::schedule::plan;
 use stateright::{Model, Property};
@@ -211,7 +212,7 @@ impl SchedulerModel {
             head.queued_due = head.done_due;
         }
         head.owed &= setup.keeps(Rule::OwedIsQueued);
-        let plan = plan(&head, setup.timestamp(state.now), setup.timing())?;
+        let plan = plan(&head, Timestamp::ZERO, setup.timestamp(state.now), setup.timing())?;
         Some(Pass {
             read_due: state.head.due,
             now: state.now,
