@@ -11,6 +11,7 @@ use replicante_model::time::{human, parse_human};
 use crate::commands::apply::ApplyArgs;
 use crate::commands::bench::BenchArgs;
 use crate::commands::capacity::CapacityArgs;
+use crate::commands::context::ContextArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::discovery::DiscoveryArgs;
 use crate::commands::dlq::DlqArgs;
@@ -36,6 +37,11 @@ use crate::commands::up::UpArgs;
                   Exit codes: 0 it worked, 1 something failed, 2 wrong usage."
 )]
 pub struct Cli {
+    /// What commands take as `--context`, here before their name: clap hands it on to [`PlaceArgs`].
+    ///
+    /// [`PlaceArgs`]: crate::place::PlaceArgs
+    #[arg(long, global = true, hide = true, value_name = "NAME")]
+    pub context: Option<String>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -48,6 +54,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Run it on this machine, for your own discoveries
     Up(UpArgs),
+    /// Name deployments, and choose the one in use
+    Context(ContextArgs),
     /// Show what is known now: clusters, one cluster, discoveries
     Get(GetArgs),
     /// Show what changed, and when

@@ -32,6 +32,7 @@ fn the_help_lists_the_commands() {
     Commands:
       demo           Watch it work on a simulated fleet that changes, with nothing installed
       up             Run it on this machine, for your own discoveries
+      context        Name deployments, and choose the one in use
       get            Show what is known now: clusters, one cluster, discoveries
       events         Show what changed, and when
       at             Show a cluster as it was at a moment of the past
@@ -222,6 +223,72 @@ fn the_help_of_demo_up_and_fleet() {
 }
 
 #[test]
+fn the_help_of_context() {
+    insta::assert_snapshot!(help(&["context"]), @"
+    Name deployments, and choose the one in use
+
+    Usage: replicante context <COMMAND>
+
+    Commands:
+      list    Lists them, with the one in use
+      use     Uses one from now on, where nothing else is named
+      add     Adds one
+      remove  Removes one; what it names is left alone
+      help    Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help
+              Print help
+
+    Examples:
+      replicante context add here --data .replicante
+      replicante context add prod --stack replicante --region eu-central-1 --profile ops
+      replicante context add lab --stack replicante --region us-east-1 --endpoint
+      http://127.0.0.1:4566
+      replicante status --context prod         one command on it
+      replicante context use prod              ... all that follow, in every shell
+      replicante context list
+
+    A command talks to the first of these that there is: --data, --stack or --context;
+    REPLICANTE_CONTEXT; REPLICANTE_STACK; a table, stream or endpoint that the environment
+    names; the context in use; the folder .replicante; AWS.
+    Kept in ~/.config/replicante/config.yaml ($XDG_CONFIG_HOME; on Windows %APPDATA%), or in
+    the file that REPLICANTE_CONFIG names. It is written anew: comments in it are not kept.
+    ");
+    insta::assert_snapshot!(help(&["context", "add"]), @"
+    Adds one
+
+    Usage: replicante context add [OPTIONS] <NAME>
+
+    Arguments:
+      <NAME>
+              Its name
+
+    Options:
+          --data <DIR>
+              Data folder of `replicante up`
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS
+
+          --region <NAME>
+              Region of the stack [default: as the environment or the profile says]
+
+          --profile <NAME>
+              Profile of AWS whose credentials are used [default: as the environment says]
+
+          --endpoint <URL>
+              Where all services listen when they are not AWS's own, as with LocalStack
+
+          --replace
+              Takes the place of the one of this name
+
+      -h, --help
+              Print help
+    ");
+}
+
+#[test]
 fn the_help_of_get() {
     insta::assert_snapshot!(help(&["get"]), @r#"
     Show what is known now: clusters, one cluster, discoveries
@@ -314,6 +381,10 @@ fn the_help_of_get() {
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
 
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
+
       -h, --help
               Print help (see a summary with '-h')
     ");
@@ -349,6 +420,10 @@ fn the_help_of_get() {
           --stack <NAME>
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
+
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
 
       -h, --help
               Print help (see a summary with '-h')
@@ -408,6 +483,10 @@ fn the_help_of_events_and_apply() {
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
 
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
+
       -h, --help
               Print help (see a summary with '-h')
 
@@ -440,6 +519,10 @@ fn the_help_of_events_and_apply() {
           --stack <NAME>
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
+
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
 
       -h, --help
               Print help
@@ -487,6 +570,10 @@ fn the_help_of_refresh_and_bench() {
           --stack <NAME>
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
+
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
 
       -h, --help
               Print help
@@ -604,6 +691,10 @@ fn the_help_of_at_diff_status_and_dlq() {
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
 
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
+
       -h, --help
               Print help (see a summary with '-h')
 
@@ -655,6 +746,10 @@ fn the_help_of_at_diff_status_and_dlq() {
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
 
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
+
       -h, --help
               Print help (see a summary with '-h')
 
@@ -686,6 +781,10 @@ fn the_help_of_at_diff_status_and_dlq() {
           --stack <NAME>
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
+
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
 
       -h, --help
               Print help (see a summary with '-h')
@@ -745,6 +844,10 @@ fn the_help_of_at_diff_status_and_dlq() {
           --stack <NAME>
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
+
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
 
       -h, --help
               Print help (see a summary with '-h')
@@ -839,6 +942,10 @@ fn the_help_of_capacity_and_restore_check() {
           --stack <NAME>
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
+
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
 
       -h, --help
               Print help

@@ -3,6 +3,7 @@
 //! ```text
 //! args.rs      the commands                 commands/   one file each: what it does, in order
 //! place.rs     where the system is          files.rs    files of objects: read, checked, applied
+//! contexts.rs  names for systems
 //! order.rs     events in order, each once   history.rs  the stream's shards as one sequence
 //! tally.rs     what task reports add up to  view/       pure: from what is known to the lines people see
 //! check.rs     the promise, checked         records.rs  all records of a kind
@@ -20,6 +21,7 @@ pub mod bench;
 pub mod capacity;
 pub mod check;
 pub mod commands;
+pub mod contexts;
 pub mod demo;
 pub mod error;
 pub mod files;
@@ -75,6 +77,7 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Demo(args) => commands::demo::run(args).await,
         Command::Up(args) => commands::up::run(args).await,
+        Command::Context(args) => commands::context::run(args),
         Command::Get(args) => commands::get::run(args).await,
         Command::Events(args) => commands::events::run(args).await,
         Command::At(args) => commands::past::at(args).await,

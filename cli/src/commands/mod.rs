@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod bench;
 pub mod capacity;
+pub mod context;
 pub mod demo;
 pub mod discovery;
 pub mod dlq;

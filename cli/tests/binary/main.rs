@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 #![cfg(unix)]
 
+mod context;
 mod history;
 mod operate;
 mod promises;

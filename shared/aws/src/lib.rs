@@ -29,7 +29,7 @@ mod transport;
 pub use apply::ObjectWrite;
 pub use backlog::Depth;
 pub use body::LoadError;
-pub use clients::{Account, Clients, Endpoints};
+pub use clients::{Account, Clients, Endpoints, Said};
 pub use ends::{Buried, Tombstone};
 pub use error::{AwsError, FenceError};
 pub use guarded::ClaimError;
