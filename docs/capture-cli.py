@@ -42,7 +42,7 @@ PAGES = [
         "What changed",
         "`events` reads the stream: each change once, in its cluster's order. Times are UTC; `--since 2h`, `--from` and `--to` take "
         "how long ago, or a time with its offset.",
-        ["events --cluster zk-01 --since 10s", "events --type cluster.new --limit 3", "diff zk-01 --from 10s",
+        ["events --cluster zk-01 --since 10s", "events --relative --type cluster.new --limit 3", "diff zk-01 --from 10s",
          "events --cluster zk-01 --type agent.down -o json"],
     ),
     (

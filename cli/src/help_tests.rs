@@ -467,10 +467,14 @@ fn the_help_of_events_and_apply() {
               How to show them
 
               Possible values:
-              - lines: For people: time, cluster, type, what changed
-              - json:  For programs: the events as they were published, one a line
+              - lines:       For people: time, cluster, type, what changed
+              - json:        For programs: the events as they were published, one a line
+              - cloudevents: The same: each is a CloudEvent 1.0
 
               [default: lines]
+
+          --relative
+              Says how long ago instead of when
 
       -l, --limit <NUMBER>
               Only the last so many
@@ -495,10 +499,12 @@ fn the_help_of_events_and_apply() {
       replicante events --type agent.down --type node.down only what went down
       replicante events --from 2026-11-23T08:00:00Z --to 1h  what changed between two moments
       replicante events --follow --limit 10                the last ten, then those to come
+      replicante events --relative --since 10m             how long ago instead of when
+      replicante events -o cloudevents --follow            CloudEvents 1.0, one a line
       replicante events -o json | jq -r .type | sort | uniq -c
 
-    Copies are dropped, and the order of each cluster is kept. Gaps are told on the standard
-    error output.
+    Times are UTC. Copies are dropped, and the order of each cluster is kept.
+    Gaps are told on the standard error output.
     ");
     insta::assert_snapshot!(help(&["apply"]), @"
     Store discoveries, and what overrides them for one cluster

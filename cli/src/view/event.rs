@@ -1,9 +1,10 @@
 //! Events as lines: time, cluster, type, what changed.
 
-use replicante_model::{Kind, RecordName};
+use replicante_model::{Kind, RecordName, Timestamp};
 
 use crate::order::Seen;
 use crate::view::change::{describe, tone};
+use crate::view::clusters::ago;
 use crate::view::style::Tone;
 use crate::view::text::{clean, fit, pad};
 
@@ -34,13 +35,15 @@ pub enum Times {
     Full,
     /// The time of the day in UTC, to the second.
     Clock,
+    /// How long ago it is at this time.
+    Ago(Timestamp),
 }
 
 impl Times {
     /// Columns of names and types beside such times; longer ones shift their line.
     fn columns(self) -> (usize, usize) {
         match self {
-            Times::Full => (16, 27),
+            Times::Full | Times::Ago(_) => (16, 27),
             Times::Clock => (NAME, 22),
         }
     }
@@ -91,13 +94,18 @@ pub fn time(rfc3339: &str, times: Times) -> String {
     match times {
         Times::Full => clean(rfc3339).into_owned(),
         Times::Clock => clean(rfc3339.get(11..19).unwrap_or(rfc3339)).into_owned(),
+        Times::Ago(now) => match Timestamp::parse(rfc3339) {
+            // As wide as the widest, `119m ago`.
+            Ok(time) => format!("{:>8}", ago(Some(time), now)),
+            Err(_) => clean(rfc3339).into_owned(),
+        },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::given::{events, plain};
+    use crate::view::given::{NOW, events, plain};
     use replicante_model::change::Change;
     use replicante_model::view::Health;
 
@@ -120,6 +128,13 @@ mod tests {
         2026-01-02T02:04:05.000Z  zk-01             agent.new                    n�[2J1 at http://10.0.0.1:8000
         2026-01-02T02:04:05.000Z  prod/a-very-long-name-of-a-cluster  cluster.health_changed       healthy -> degraded
         2026-01-02T02:04:05.000Z  discovery fleet   discovery.failed             status 500
+        ");
+        let later = NOW.plus(std::time::Duration::from_secs(725));
+        insta::assert_snapshot!(lines(Times::Ago(later), None), @"
+        12m ago  zk-01             cluster.health_changed       healthy -> degraded
+        12m ago  zk-01             agent.new                    n�[2J1 at http://10.0.0.1:8000
+        12m ago  prod/a-very-long-name-of-a-cluster  cluster.health_changed       healthy -> degraded
+        12m ago  discovery fleet   discovery.failed             status 500
         ");
         insta::assert_snapshot!(lines(Times::Clock, Some(60)), @"
         02:04:05  zk-01         cluster.health_changed  healthy -> …

@@ -227,6 +227,13 @@ fn a_moment_of_the_past_is_what_was_known_then() {
     };
     assert_eq!(times(&["events", "--from", "45m", "--to", "35m"]).len(), 2);
     assert_eq!(times(&["events", "--since", "25m"]), BTreeSet::from(["billing".to_owned()]));
+    let (_, json, _) = rig.run(&["events", "-o", "json"]);
+    let (code, cloudevents, _) = rig.run(&["events", "-o", "cloudevents"]);
+    assert!(code == Some(0) && !json.is_empty() && json == cloudevents, "they are published as such");
+    let (_, out, _) = rig.run(&["events", "--relative", "--cluster", "orders", "--limit", "1"]);
+    assert!(out.trim_start().starts_with("30m ago  orders"), "{out}");
+    let (code, _, errors) = rig.run(&["events", "--relative", "-o", "json"]);
+    assert!(code == Some(2) && errors.contains("needs -o lines"), "{errors}");
     let (code, _, errors) = rig.run(&["events", "--from", "2026-11-23T08:00:00"]);
     assert!(code == Some(2) && errors.contains("add Z for UTC"), "{errors}");
 }
