@@ -313,6 +313,7 @@ fn the_help_of_get() {
       replicante get clusters                  all clusters, with their health
       replicante get clusters -w --health degraded,down --sort health
       replicante get nodes 'zk-*' --status agent-down
+      replicante get nodes -l rack=r1          by an attribute that agents tell
       replicante get clusters -o json | jq -r '.[] | select(.health != "healthy") | .id'
       replicante get cluster zk-01             one cluster: its nodes, its shards, who leads
       them
@@ -398,6 +399,11 @@ fn the_help_of_get() {
               Its name
 
     Options:
+          --events <NUMBER>
+              How many of its last events are shown, of the last hour
+
+              [default: 5]
+
       -n, --namespace <NAME>
               Its namespace
 
@@ -427,6 +433,17 @@ fn the_help_of_get() {
 
       -h, --help
               Print help (see a summary with '-h')
+
+    Examples:
+      replicante get cluster zk-01
+      replicante get cluster zk-01 --events 20   with more of what changed
+      replicante get cluster zk-01 --events 0    without: the stream is not read
+      replicante get cluster zk-01 -o json       everything that is stored
+
+    Events are those of the last hour, from the cluster's shard of the stream, as far as it is
+    read in 2 seconds.
+    What is shown is what was last observed: check that the world still matches before you act
+    on it.
     ");
 }
 

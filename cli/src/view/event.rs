@@ -6,6 +6,7 @@ use crate::order::Seen;
 use crate::view::change::{describe, tone};
 use crate::view::clusters::ago;
 use crate::view::style::Tone;
+use crate::view::table::{Cell, table};
 use crate::view::text::{clean, fit, pad};
 
 /// Columns of names where space is scarce; longer ones shift their line.
@@ -77,6 +78,22 @@ impl Line {
     }
 }
 
+/// The last events of one record, as a part of its page.
+pub fn recent(events: &[Seen], now: Timestamp, most: Option<usize>) -> Vec<String> {
+    if events.is_empty() {
+        return vec![Tone::Quiet.paint("no event within the last hour")];
+    }
+    let row = |seen: &Seen| {
+        let change = &seen.event.change;
+        vec![
+            Cell::text(ago(Timestamp::parse(&seen.event.time).ok(), now)),
+            Cell::text(change.name()).toned(tone(change)),
+            Cell::text(describe(change)),
+        ]
+    };
+    table(&["WHEN", "EVENT", "WHAT"], &events.iter().map(row).collect::<Vec<_>>(), most)
+}
+
 /// The name of a record as lists show it: the default namespace goes without saying.
 pub fn name(record: &RecordName) -> String {
     let id = match record.namespace.as_str() {
@@ -136,6 +153,12 @@ mod tests {
         12m ago  prod/a-very-long-name-of-a-cluster  cluster.health_changed       healthy -> degraded
         12m ago  discovery fleet   discovery.failed             status 500
         ");
+        insta::assert_snapshot!(plain(&recent(&seen[..2], later, None)), @"
+        WHEN     EVENT                   WHAT
+        12m ago  cluster.health_changed  healthy -> degraded
+        12m ago  agent.new               n�[2J1 at http://10.0.0.1:8000
+        ");
+        assert_eq!(plain(&recent(&[], later, None)), "no event within the last hour");
         insta::assert_snapshot!(lines(Times::Clock, Some(60)), @"
         02:04:05  zk-01         cluster.health_changed  healthy -> …
         02:04:05  zk-01         agent.new               n�[2J1 at h…

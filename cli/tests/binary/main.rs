@@ -7,6 +7,7 @@
 mod context;
 mod history;
 mod operate;
+mod page;
 mod promises;
 mod removal;
 mod s3;

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use crate::{replicante, up};
 
-struct Deployment {
-    folder: tempfile::TempDir,
+/// A running deployment of clusters whose agents nobody can connect to.
+pub struct Deployment {
+    pub folder: tempfile::TempDir,
     up: std::process::Child,
 }
 
@@ -20,7 +21,7 @@ impl Drop for Deployment {
 }
 
 impl Deployment {
-    fn start(clusters: &[&str]) -> Self {
+    pub fn start(clusters: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         list(folder.path(), clusters);
         let objects = folder.path().join("fleet.yaml");
@@ -36,14 +37,14 @@ impl Deployment {
         Deployment { folder, up }
     }
 
-    fn run(&self, args: &[&str]) -> (Option<i32>, String, String) {
+    pub fn run(&self, args: &[&str]) -> (Option<i32>, String, String) {
         let output = replicante(args).arg("--data").arg(self.folder.path().join("data")).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (output.status.code(), text(&output.stdout), text(&output.stderr))
     }
 
     /// Waits until the clusters are these, each refreshed at least once.
-    fn wait_for(&self, clusters: &[&str]) {
+    pub fn wait_for(&self, clusters: &[&str]) {
         let began = Instant::now();
         loop {
             let (_, out, errors) = self.run(&["get", "clusters", "-o", "json"]);

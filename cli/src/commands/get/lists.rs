@@ -85,7 +85,7 @@ pub async fn nodes(args: &NodesArgs) -> Result<(), CliError> {
             nodes.map(move |(id, node)| (record, id.as_str(), node))
         });
         let nodes: Vec<(&RecordName, &str, &NodeView)> =
-            all.filter(|(_, _, node)| has_status(&args.status, node) && has_kind(&args.kind, node)).collect();
+            all.filter(|(_, _, node)| is_meant(args, node)).collect();
         let json = nodes
             .iter()
             .map(|(record, id, node)| json!({ "cluster": record.key(), "node": id, "view": node }));
@@ -269,6 +269,15 @@ fn sort(heads: &mut [Head], by: Sort) {
     }
 }
 
+fn is_meant(args: &NodesArgs, node: &NodeView) -> bool {
+    has_status(&args.status, node) && has_kind(&args.kind, node) && has_attributes(&args.attribute, node)
+}
+
+fn has_attributes(wanted: &[(String, String)], node: &NodeView) -> bool {
+    let told = |name: &String| node.details.as_ref().and_then(|details| details.attributes.get(name));
+    wanted.iter().all(|(name, value)| told(name) == Some(value))
+}
+
 fn has_status(wanted: &[StatusArg], node: &NodeView) -> bool {
     let status = match &node.status {
         _ if node.missing_since.is_some() => StatusArg::Missing,
@@ -289,6 +298,21 @@ fn has_kind(wanted: &[String], node: &NodeView) -> bool {
 mod tests {
     use super::*;
     use crate::view::given::{NOW, cluster_head, head};
+
+    #[test]
+    fn nodes_are_chosen_by_all_attributes_that_are_given() {
+        let mut node = NodeView::unseen("http://a");
+        let wanted = |all: &[(&str, &str)]| -> Vec<(String, String)> {
+            all.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        assert!(has_attributes(&[], &node) && !has_attributes(&wanted(&[("rack", "r1")]), &node));
+        let attributes = [("rack".to_owned(), "r1".to_owned()), ("zone".to_owned(), "a".to_owned())].into();
+        let details = replicante_model::observation::NodeDetails { attributes, ..Default::default() };
+        node.details = Some(details);
+        assert!(has_attributes(&wanted(&[("rack", "r1"), ("zone", "a")]), &node));
+        assert!(!has_attributes(&wanted(&[("rack", "r1"), ("zone", "b")]), &node));
+        assert!(!has_attributes(&wanted(&[("rack", "")]), &node));
+    }
 
     #[test]
     fn clusters_are_sorted_and_those_that_are_asked_for_are_shown() {

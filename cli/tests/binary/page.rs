@@ -1,0 +1,29 @@
+//! The page of a cluster, of a running deployment.
+
+use serde_json::Value;
+
+use crate::removal::Deployment;
+
+#[test]
+fn the_page_of_a_cluster_ends_with_its_last_events() {
+    let deployment = Deployment::start(&["a", "b"]);
+    deployment.wait_for(&["a", "b"]);
+    let (code, out, errors) = deployment.run(&["get", "cluster", "a"]);
+    assert_eq!(code, Some(0), "{errors}");
+    let events: Vec<&str> = out.lines().skip_while(|line| !line.starts_with("WHEN ")).skip(1).collect();
+    assert!(events.len() == 4 && out.contains("agent.down"), "{out}");
+    let (_, told, _) = deployment.run(&["events", "--cluster", "a", "-o", "json"]);
+    let types: Vec<String> = told
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["type"].as_str().unwrap().to_owned())
+        .collect();
+    for (line, name) in events.iter().zip(&types) {
+        assert!(line.contains(name.strip_prefix("io.replicante.").unwrap()), "{line}: {types:?}");
+    }
+    let (_, out, _) = deployment.run(&["get", "cluster", "a", "--events", "1"]);
+    assert_eq!(out.lines().skip_while(|line| !line.starts_with("WHEN ")).count(), 2, "{out}");
+    let (_, out, _) = deployment.run(&["get", "cluster", "a", "--events", "0"]);
+    assert!(!out.contains("WHEN "), "{out}");
+    let (_, out, _) = deployment.run(&["get", "cluster", "a", "-o", "json"]);
+    assert!(serde_json::from_str::<Value>(&out).is_ok(), "{out}");
+}
