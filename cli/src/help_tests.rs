@@ -827,6 +827,7 @@ fn the_help_of_at_diff_status_and_dlq() {
 
     Commands:
       list     Lists them
+      show     Shows one: the whole message, and what became of its record
       redrive  Puts them back into their queue
       purge    Deletes them all
       help     Print this message or the help of the given subcommand(s)
@@ -837,6 +838,7 @@ fn the_help_of_at_diff_status_and_dlq() {
 
     Examples:
       replicante dlq list                    what failed too often
+      replicante dlq show 5fd1b2             the whole message, and what became of its record
       replicante dlq redrive                 tries it all again
       replicante dlq redrive --id 5fd1b2     ... one of them
       replicante dlq purge --queue refresh   forgets it: the schedule goes on all the same
