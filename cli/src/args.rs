@@ -15,6 +15,7 @@ use crate::commands::context::ContextArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::discovery::DiscoveryArgs;
 use crate::commands::dlq::DlqArgs;
+use crate::commands::doctor::DoctorArgs;
 use crate::commands::events::EventsArgs;
 use crate::commands::fleet::FleetArgs;
 use crate::commands::forget::{ForgetArgs, UnforgetArgs};
@@ -66,6 +67,8 @@ pub enum Command {
     Diff(DiffArgs),
     /// Say whether Replicante itself is well, and what to do where it is not
     Status(StatusArgs),
+    /// Check how a deployment is set up, or why a node of a cluster is down
+    Doctor(DoctorArgs),
     /// Look at the tasks that failed too often, and try them again
     Dlq(DlqArgs),
     /// Store discoveries, and what overrides them for one cluster

@@ -38,6 +38,7 @@ fn the_help_lists_the_commands() {
       at             Show a cluster as it was at a moment of the past
       diff           Show what is different in a cluster between two moments
       status         Say whether Replicante itself is well, and what to do where it is not
+      doctor         Check how a deployment is set up, or why a node of a cluster is down
       dlq            Look at the tasks that failed too often, and try them again
       apply          Store discoveries, and what overrides them for one cluster
       refresh        Ask for a refresh of a cluster now
@@ -219,6 +220,106 @@ fn the_help_of_demo_up_and_fleet() {
       replicante fleet --script history.json    changes of your own, like
         [{"at": "2s", "change": {"change": "agent", "cluster": "zk-01",
           "node": "node-2", "state": "gone"}}]
+    "#);
+}
+
+#[test]
+fn the_help_of_doctor() {
+    insta::assert_snapshot!(help(&["doctor"]), @r#"
+    Check how a deployment is set up, or why a node of a cluster is down
+
+    Usage: replicante doctor [OPTIONS]
+           replicante doctor <COMMAND>
+
+    Commands:
+      cluster  Asks each agent of a cluster from here, as a worker does, and compares with
+               what is stored
+      help     Print this message or the help of the given subcommand(s)
+
+    Options:
+      -o, --output <OUTPUT>
+              How to show it
+
+              Possible values:
+              - text: For people: one line a check
+              - json: For programs
+
+              [default: text]
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Examples:
+      replicante doctor                    table, queues, stream, clock, settings
+      replicante doctor --context prod -o json | jq '.checks[] | select(.verdict != "ok")'
+      replicante doctor cluster zk-01      why is a node down? Asks each agent from here
+
+    Each line is ok, warn or bad. It only reads: what the functions' roles allow, and whether
+    the queues take messages, is not checked. `status` says whether work is done.
+    Exit codes: 0 all is well, 3 warnings, 4 something is bad, 1 it could not be found out.
+    "#);
+    insta::assert_snapshot!(help(&["doctor", "cluster"]), @r#"
+    Asks each agent of a cluster from here, as a worker does, and compares with what is stored
+
+    Usage: replicante doctor cluster [OPTIONS] <NAME>
+
+    Arguments:
+      <NAME>
+              Its name
+
+    Options:
+          --node <NAME>
+              Only this node; may be given again
+
+      -n, --namespace <NAME>
+              Its namespace
+
+              [default: default]
+
+      -o, --output <OUTPUT>
+              How to show it
+
+              Possible values:
+              - text: For people: one line a check
+              - json: For programs
+
+              [default: text]
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Examples:
+      replicante doctor cluster zk-01
+      replicante doctor cluster zk-01 --node node-2     one of its nodes
+      replicante doctor cluster zk-01 -o json | jq '.nodes[] | select(.verdict != "ok")'
+
+    Agents are asked as the workers do it, but from here: what can be reached may differ,
+    and the networks that are allowed are those of this environment. Nothing is stored.
+    Exit codes: 0 all is well, 3 warnings, 4 something is bad, 1 it could not be found out.
     "#);
 }
 

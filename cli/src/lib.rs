@@ -7,7 +7,7 @@
 //! order.rs     events in order, each once   history.rs  the stream's shards as one sequence
 //! tally.rs     what task reports add up to  view/       pure: from what is known to the lines people see
 //! check.rs     the promise, checked         records.rs  all records of a kind
-//! health.rs    pure: what is not well
+//! health.rs    pure: what is not well        diagnosis/  pure: what `doctor` makes of what it found
 //! demo/        the demo's screen and end    bench/      measurements
 //! restore/     a restored table's epochs     capacity/   pure: what a fleet needs, and its price
 //! out.rs       writing, closed pipes        logs.rs, signals.rs, error.rs
@@ -23,6 +23,7 @@ pub mod check;
 pub mod commands;
 pub mod contexts;
 pub mod demo;
+pub mod diagnosis;
 pub mod error;
 pub mod files;
 pub mod health;
@@ -83,6 +84,7 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::At(args) => commands::past::at(args).await,
         Command::Diff(args) => commands::past::difference(args).await,
         Command::Status(args) => commands::status::run(args).await,
+        Command::Doctor(args) => commands::doctor::run(args).await,
         Command::Dlq(args) => commands::dlq::run(args).await,
         Command::Apply(args) => commands::apply::run(args).await,
         Command::Refresh(args) => commands::task::run(args, Kind::Cluster).await,

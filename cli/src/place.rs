@@ -229,6 +229,11 @@ impl Place {
         self.span("REPLICANTE_LEASE", Duration::from_secs(75))
     }
 
+    /// What is known here of a setting of its functions: all of them where it is local, else what the environment says.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        self.variables.get(name).filter(|value| !value.is_empty()).cloned()
+    }
+
     fn span(&self, name: &str, default: Duration) -> Result<Duration, CliError> {
         match self.variables.get(name).filter(|span| !span.is_empty()) {
             None => Ok(default),

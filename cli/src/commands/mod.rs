@@ -7,6 +7,7 @@ pub mod context;
 pub mod demo;
 pub mod discovery;
 pub mod dlq;
+pub mod doctor;
 pub mod events;
 pub mod fleet;
 pub mod forget;

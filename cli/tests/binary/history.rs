@@ -56,7 +56,7 @@ impl Rig {
         assert_eq!(published, events.len(), "{problem:?}");
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = replicante(args);
         command.envs(&self.local.environment);
         command

@@ -5,6 +5,7 @@
 #![cfg(unix)]
 
 mod context;
+mod doctor;
 mod history;
 mod operate;
 mod page;

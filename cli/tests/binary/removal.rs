@@ -22,8 +22,13 @@ impl Drop for Deployment {
 
 impl Deployment {
     pub fn start(clusters: &[&str]) -> Self {
+        Self::at(clusters, "http://127.0.0.1:1")
+    }
+
+    /// The same, with their agents at this address.
+    pub fn at(clusters: &[&str], address: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        list(folder.path(), clusters);
+        list_at(folder.path(), clusters, address);
         let objects = folder.path().join("fleet.yaml");
         let source = folder.path().join("clusters.json");
         let text = format!(
@@ -60,7 +65,11 @@ impl Deployment {
 }
 
 fn list(folder: &Path, clusters: &[&str]) {
-    let record = |id: &&str| json!({ "cluster_id": id, "nodes": ["http://127.0.0.1:1"] });
+    list_at(folder, clusters, "http://127.0.0.1:1");
+}
+
+fn list_at(folder: &Path, clusters: &[&str], address: &str) {
+    let record = |id: &&str| json!({ "cluster_id": id, "nodes": [address] });
     let clusters: Vec<Value> = clusters.iter().map(record).collect();
     // As a whole: a reader never sees half of it.
     let new = folder.join("new.json");
