@@ -22,6 +22,7 @@ use crate::commands::forget::{ForgetArgs, UnforgetArgs};
 use crate::commands::get::GetArgs;
 use crate::commands::past::{AtArgs, DiffArgs};
 use crate::commands::restore_check::RestoreCheckArgs;
+use crate::commands::runs::RunsArgs;
 use crate::commands::status::StatusArgs;
 use crate::commands::task::TaskArgs;
 use crate::commands::up::UpArgs;
@@ -67,6 +68,8 @@ pub enum Command {
     Diff(DiffArgs),
     /// Say whether Replicante itself is well, and what to do where it is not
     Status(StatusArgs),
+    /// Show what the last tasks of a cluster or discovery did
+    Runs(RunsArgs),
     /// Check how a deployment is set up, or why a node of a cluster is down
     Doctor(DoctorArgs),
     /// Look at the tasks that failed too often, and try them again

@@ -38,6 +38,7 @@ fn the_help_lists_the_commands() {
       at             Show a cluster as it was at a moment of the past
       diff           Show what is different in a cluster between two moments
       status         Say whether Replicante itself is well, and what to do where it is not
+      runs           Show what the last tasks of a cluster or discovery did
       doctor         Check how a deployment is set up, or why a node of a cluster is down
       dlq            Look at the tasks that failed too often, and try them again
       apply          Store discoveries, and what overrides them for one cluster
@@ -130,7 +131,7 @@ fn the_help_of_demo_up_and_fleet() {
               Objects to apply before it starts: YAML or JSON, `-` for the standard input
 
           --data <DIR>
-              Folder for the table, the history and the endpoints
+              Folder for the table, the history, the log of tasks and the endpoints
 
               [default: .replicante]
 
@@ -321,6 +322,70 @@ fn the_help_of_doctor() {
     and the networks that are allowed are those of this environment. Nothing is stored.
     Exit codes: 0 all is well, 3 warnings, 4 something is bad, 1 it could not be found out.
     "#);
+}
+
+#[test]
+fn the_help_of_runs() {
+    insta::assert_snapshot!(help(&["runs"]), @"
+    Show what the last tasks of a cluster or discovery did
+
+    Usage: replicante runs [OPTIONS] [NAME]
+
+    Arguments:
+      [NAME]
+              The cluster
+
+    Options:
+      -d, --discovery <NAME>
+              A discovery instead
+
+      -n, --namespace <NAME>
+              Its namespace
+
+              [default: default]
+
+          --failed
+              Only those that failed
+
+      -l, --limit <NUMBER>
+              Only the last so many
+
+              [default: 20]
+
+      -o, --output <OUTPUT>
+              How to show them
+
+              Possible values:
+              - table: For people
+              - json:  For programs
+
+              [default: table]
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Examples:
+      replicante runs zk-01                 the last refreshes of a cluster, oldest first
+      replicante runs zk-01 --failed        only those that failed, and why
+      replicante runs --discovery fleet     the last runs of a discovery
+      replicante runs zk-01 -o json | jq '.[] | select(.events > 0)'
+
+    From the log that `up` keeps in its data folder, of 16 MiB at most. On AWS the same lines
+    are
+    in CloudWatch Logs: docs/operations.md has the queries.
+    ");
 }
 
 #[test]

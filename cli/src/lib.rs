@@ -7,6 +7,7 @@
 //! order.rs     events in order, each once   history.rs  the stream's shards as one sequence
 //! tally.rs     what task reports add up to  view/       pure: from what is known to the lines people see
 //! check.rs     the promise, checked         records.rs  all records of a kind
+//! runs.rs      the log of tasks that `up` keeps
 //! health.rs    pure: what is not well        diagnosis/  pure: what `doctor` makes of what it found
 //! demo/        the demo's screen and end    bench/      measurements
 //! restore/     a restored table's epochs     capacity/   pure: what a fleet needs, and its price
@@ -34,6 +35,7 @@ pub mod out;
 pub mod place;
 pub mod records;
 pub mod restore;
+pub mod runs;
 pub mod signals;
 pub mod tally;
 pub mod view;
@@ -84,6 +86,7 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::At(args) => commands::past::at(args).await,
         Command::Diff(args) => commands::past::difference(args).await,
         Command::Status(args) => commands::status::run(args).await,
+        Command::Runs(args) => commands::runs::run(args).await,
         Command::Doctor(args) => commands::doctor::run(args).await,
         Command::Dlq(args) => commands::dlq::run(args).await,
         Command::Apply(args) => commands::apply::run(args).await,

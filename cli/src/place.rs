@@ -75,6 +75,8 @@ pub struct Place {
     variables: BTreeMap<String, String>,
     /// Whether the services are those of `replicante up`, on this machine.
     pub local: bool,
+    /// The data folder of that `up`, where it is named.
+    pub folder: Option<PathBuf>,
 }
 
 /// Where the variables are from.
@@ -102,7 +104,7 @@ impl Place {
                 let clients = Clients::of_terminal(&Said::default()).await;
                 let variables: BTreeMap<String, String> = std::env::vars().collect();
                 check(&variables, None).await?;
-                Ok(Place { clients, variables, local: false })
+                Ok(Place { clients, variables, local: false, folder: None })
             }
             Source::Stack(stack) => Self::of_stack(&stack, &Said::default()).await,
             Source::Folder(folder) => {
@@ -141,13 +143,14 @@ impl Place {
             variables.extend(SERVICES.map(|name| (name.to_owned(), endpoint.clone())));
         }
         check(&variables, None).await?;
-        Ok(Place { clients, variables, local: false })
+        Ok(Place { clients, variables, local: false, folder: None })
     }
 
     async fn of_folder(folder: &Path) -> Result<Self, CliError> {
         let (variables, endpoints) = read(folder)?;
         check(&variables, Some(folder)).await?;
-        Ok(Place { clients: Clients::local(&endpoints), variables, local: true })
+        let clients = Clients::local(&endpoints);
+        Ok(Place { clients, variables, local: true, folder: Some(folder.to_owned()) })
     }
 
     /// Clients of its services.

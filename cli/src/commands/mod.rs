@@ -14,6 +14,7 @@ pub mod forget;
 pub mod get;
 pub mod past;
 pub mod restore_check;
+pub mod runs;
 pub mod status;
 pub mod task;
 pub mod up;

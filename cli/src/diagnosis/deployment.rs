@@ -230,7 +230,7 @@ fn stream(facts: &Facts) -> Check {
         Err(error) => return unread("stream", error),
         Ok(stream) => stream,
     };
-    let kept = human(stream.retention);
+    let kept = short(stream.retention);
     let found =
         format!("{}, {}, kept for {kept}", stream.status.to_lowercase(), count(stream.shards, "shard"));
     match stream.status.as_str() {
@@ -358,7 +358,7 @@ mod tests {
         warn  stream                  active, 4 shards, kept for 24h; next: REPLICANTE_STREAM_RETENTION is 48h: make them equal, snapshots are told as often as it needs
         bad   settings                REPLICANTE_TICK is `soon`; next: correct it where the functions are configured
         ");
-        insta::assert_snapshot!(told(|facts| facts.stream = Ok(StreamFacts { status: "DELETING".into(), ..StreamFacts::default() })), @"bad   stream  deleting, 0 shards, kept for 0s; next: no event goes out until it is active");
+        insta::assert_snapshot!(told(|facts| facts.stream = Ok(StreamFacts { status: "DELETING".into(), ..StreamFacts::default() })), @"bad   stream  deleting, 0 shards, kept for 0ms; next: no event goes out until it is active");
     }
 
     #[test]

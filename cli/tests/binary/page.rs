@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::removal::Deployment;
 
 #[test]
-fn the_page_of_a_cluster_ends_with_its_last_events() {
+fn the_page_of_a_cluster_ends_with_its_last_events_and_its_tasks_are_in_the_log() {
     let deployment = Deployment::start(&["a", "b"]);
     deployment.wait_for(&["a", "b"]);
     let (code, out, errors) = deployment.run(&["get", "cluster", "a"]);
@@ -24,6 +24,16 @@ fn the_page_of_a_cluster_ends_with_its_last_events() {
     assert_eq!(out.lines().skip_while(|line| !line.starts_with("WHEN ")).count(), 2, "{out}");
     let (_, out, _) = deployment.run(&["get", "cluster", "a", "--events", "0"]);
     assert!(!out.contains("WHEN "), "{out}");
+    let (code, out, errors) = deployment.run(&["runs", "a"]);
+    assert!(code == Some(0) && out.starts_with("WHEN ") && out.contains("changed "), "{out}{errors}");
+    let (_, out, _) = deployment.run(&["runs", "--discovery", "fleet", "-o", "json", "--limit", "1"]);
+    let runs: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(runs.as_array().map(Vec::len), Some(1), "{out}");
+    assert_eq!(runs[0]["record"], "discovery/default/fleet");
+    let (code, _, errors) = deployment.run(&["runs", "a", "--failed"]);
+    assert!(code == Some(0) && errors.contains("no task of cluster/default/a failed"), "{errors}");
+    let (code, _, errors) = deployment.run(&["runs", "c"]);
+    assert!(code == Some(1) && errors.contains("there is no cluster `c`"), "{errors}");
     let (_, out, _) = deployment.run(&["get", "cluster", "a", "-o", "json"]);
     assert!(serde_json::from_str::<Value>(&out).is_ok(), "{out}");
 }
