@@ -1,6 +1,6 @@
 //! What `--help` says, word for word.
 
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser};
 
 use super::Cli;
 
@@ -19,6 +19,25 @@ fn help(path: &[&str]) -> String {
 #[test]
 fn the_command_line_is_sound() {
     Cli::command().debug_assert();
+}
+
+#[test]
+fn every_example_of_the_help_can_be_typed() {
+    let examples = crate::examples::of(&Cli::command());
+    assert!(examples.len() > 60, "they are found: {}", examples.len());
+    let wrong: Vec<String> = examples
+        .iter()
+        .filter_map(|example| {
+            let error = Cli::try_parse_from(&example.words).err()?;
+            Some(format!("{}: {}", example.line, error.to_string().lines().next().unwrap_or_default()))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // Each command that does something shows how.
+    let cli = Cli::command();
+    let without = cli.get_subcommands().filter(|command| crate::examples::of(command).is_empty());
+    let without: Vec<&str> = without.map(clap::Command::get_name).collect();
+    assert!(without.is_empty(), "without an example: {without:?}");
 }
 
 #[test]
@@ -678,12 +697,13 @@ fn the_help_of_events_and_apply() {
               Print help (see a summary with '-h')
 
     Examples:
-      replicante events --cluster zk-01 --since 2h         what changed in a cluster, in order
-      replicante events --type agent.down --type node.down only what went down
+      replicante events --cluster zk-01 --since 2h           what changed in a cluster, in
+      order
+      replicante events --type agent.down --type node.down   only what went down
       replicante events --from 2026-11-23T08:00:00Z --to 1h  what changed between two moments
-      replicante events --follow --limit 10                the last ten, then those to come
-      replicante events --relative --since 10m             how long ago instead of when
-      replicante events -o cloudevents --follow            CloudEvents 1.0, one a line
+      replicante events --follow --limit 10                  the last ten, then those to come
+      replicante events --relative --since 10m               how long ago instead of when
+      replicante events -o cloudevents --follow              CloudEvents 1.0, one a line
       replicante events -o json | jq -r .type | sort | uniq -c
 
     Times are UTC. Copies are dropped, and the order of each cluster is kept.
@@ -1094,11 +1114,12 @@ fn the_help_of_capacity_and_restore_check() {
       -h, --help
               Print help (see a summary with '-h')
 
-    Examples, with --nodes 5 --interval 60s each:
-      replicante capacity --clusters 1000                        one fleet, item by item
-      replicante capacity --clusters 100,10000 --batch 1,10      several, a line each
-      replicante capacity --clusters 1000 --prices eu.json       by another region's prices
+    Examples:
+      replicante capacity --clusters 1000 --nodes 5 --interval 60s
+      replicante capacity --clusters 100,10000 --nodes 5 --interval 60s --batch 1,10
+      replicante capacity --clusters 1000 --nodes 5 --interval 60s --prices eu.json
 
+    One fleet is shown item by item, several a line each; prices may be another region's.
     A file of prices holds an object with some or all of the fields that `-o json`
     shows. docs/cost.md says where the figures are from, and what is left out.
     ");

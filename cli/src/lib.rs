@@ -26,6 +26,8 @@ pub mod contexts;
 pub mod demo;
 pub mod diagnosis;
 pub mod error;
+#[cfg(test)]
+mod examples;
 pub mod files;
 pub mod health;
 pub mod history;

@@ -26,12 +26,12 @@ pub const EARLIER: Duration = Duration::from_secs(300);
 /// Values of `events`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    replicante events --cluster zk-01 --since 2h         what changed in a cluster, in order\n  \
-    replicante events --type agent.down --type node.down only what went down\n  \
+    replicante events --cluster zk-01 --since 2h           what changed in a cluster, in order\n  \
+    replicante events --type agent.down --type node.down   only what went down\n  \
     replicante events --from 2026-11-23T08:00:00Z --to 1h  what changed between two moments\n  \
-    replicante events --follow --limit 10                the last ten, then those to come\n  \
-    replicante events --relative --since 10m             how long ago instead of when\n  \
-    replicante events -o cloudevents --follow            CloudEvents 1.0, one a line\n  \
+    replicante events --follow --limit 10                  the last ten, then those to come\n  \
+    replicante events --relative --since 10m               how long ago instead of when\n  \
+    replicante events -o cloudevents --follow              CloudEvents 1.0, one a line\n  \
     replicante events -o json | jq -r .type | sort | uniq -c\n\n\
     Times are UTC. Copies are dropped, and the order of each cluster is kept.\n\
     Gaps are told on the standard error output.")]

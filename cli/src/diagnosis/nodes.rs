@@ -36,7 +36,7 @@ pub fn checks(
         Check::warn(
             id,
             format!("no worker asks it: its source no longer reports it, since {since}"),
-            format!("correct the source, or `forget {cluster} --node {id}`"),
+            format!("correct the source, or `forget {cluster} {id}`"),
         )
     }));
     checks
@@ -189,7 +189,7 @@ mod tests {
         warn  node-1  it was not asked, within 12ms; the workers see it up; next: this machine has too few open files, or it takes longer than a refresh may
         ");
         let missing = checks(&[], &item(), &state(), "orders", NOW);
-        insta::assert_snapshot!(plain(&lines(&missing)), @"warn  node-9  no worker asks it: its source no longer reports it, since 2026-01-02T02:04:05.000Z; next: correct the source, or `forget orders --node node-9`");
+        insta::assert_snapshot!(plain(&lines(&missing)), @"warn  node-9  no worker asks it: its source no longer reports it, since 2026-01-02T02:04:05.000Z; next: correct the source, or `forget orders node-9`");
         let mut ignoring = item();
         ignoring.agents.cluster_id = ClusterIdCheck::Ignore;
         let other = Asked { node: "node-1".into(), found: up("billing", None), took: Duration::ZERO };
