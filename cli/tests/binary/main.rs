@@ -6,6 +6,7 @@
 
 mod context;
 mod doctor;
+mod examples;
 mod history;
 mod operate;
 mod page;

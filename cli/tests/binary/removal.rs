@@ -38,12 +38,13 @@ impl Deployment {
             source.display()
         );
         std::fs::write(&objects, text).unwrap();
-        let up = up(&objects, &folder.path().join("data"));
+        let up = up(&objects, &folder.path().join(".replicante"));
         Deployment { folder, up }
     }
 
     pub fn run(&self, args: &[&str]) -> (Option<i32>, String, String) {
-        let output = replicante(args).arg("--data").arg(self.folder.path().join("data")).output().unwrap();
+        let output =
+            replicante(args).arg("--data").arg(self.folder.path().join(".replicante")).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (output.status.code(), text(&output.stdout), text(&output.stderr))
     }
