@@ -34,7 +34,12 @@ impl Rig {
         Rig { runtime, local, stream, next: BTreeMap::new() }
     }
 
-    fn publish(&mut self, cluster: &str, time: Timestamp, changes: &[Change]) {
+    /// The next event of a cluster is the one after this number.
+    pub fn begin(&mut self, cluster: &str, after: u64) {
+        self.next.insert(cluster.to_owned(), after);
+    }
+
+    pub fn publish(&mut self, cluster: &str, time: Timestamp, changes: &[Change]) {
         let record = RecordName::cluster("default", cluster);
         let next = self.next.entry(cluster.to_owned()).or_default();
         let (source, epoch) = ("/replicante/test", 7);

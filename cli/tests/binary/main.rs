@@ -15,6 +15,7 @@ mod removal;
 mod s3;
 mod secrets;
 mod sigkill;
+mod wrong;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
