@@ -108,6 +108,18 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Whether it shows something by itself until it is told to end.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Command::Demo(_) | Command::Up(_) | Command::Fleet(_) | Command::Bench(_) => true,
+            Command::Get(args) => args.is_watch(),
+            Command::Events(args) => args.follow,
+            _ => false,
+        }
+    }
+}
+
 /// Reads a duration: `500ms`, `30s`, `1h30m`.
 ///
 /// # Errors

@@ -11,7 +11,8 @@
 //! health.rs    pure: what is not well        diagnosis/  pure: what `doctor` makes of what it found
 //! demo/        the demo's screen and end    bench/      measurements
 //! restore/     a restored table's epochs     capacity/   pure: what a fleet needs, and its price
-//! out.rs       writing, closed pipes        logs.rs, signals.rs, error.rs
+//! out.rs       writing, closed pipes        progress.rs  that something goes on
+//! logs.rs, signals.rs, error.rs
 //! ```
 //!
 //! Commands read and write through the same adapter as the functions. They write objects and tasks; state and
@@ -35,6 +36,7 @@ pub mod logs;
 pub mod order;
 pub mod out;
 pub mod place;
+pub mod progress;
 pub mod records;
 pub mod restore;
 pub mod runs;
@@ -58,7 +60,10 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&CliError::Failed(format!("starting threads: {error}"))),
     };
-    let result = runtime.block_on(run(cli));
+    let result = runtime.block_on(async {
+        // What shows something by itself, until it is told to end, needs nobody to say that it goes on.
+        if cli.command.is_lasting() { run(cli).await } else { progress::during(run(cli)).await }
+    });
     // What still runs (a read of the standard input, a listener) must not hold up the end.
     runtime.shutdown_background();
     match result {

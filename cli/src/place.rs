@@ -25,8 +25,8 @@ use replicante_settings::AddressPolicy;
 
 use crate::contexts::{self, Contexts};
 use crate::error::CliError;
-use crate::out;
 use crate::view::style::Tone;
+use crate::{out, progress};
 
 /// The data folder, unless said.
 pub const DATA: &str = ".replicante";
@@ -99,6 +99,7 @@ impl Place {
         let default = Path::new(DATA).join(ENVIRONMENT).is_file();
         let home = home().is_some_and(|home| home.join(".aws/config").is_file());
         let in_use = || Ok(Contexts::read(&contexts::path()?)?.current);
+        progress::say("finding the deployment");
         match source(args, &variable, &in_use, default, home)? {
             Source::Environment => {
                 let clients = Clients::of_terminal(&Said::default()).await;

@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 
 use crate::commands::forget::confirm;
 use crate::error::CliError;
-use crate::out;
 use crate::place::{Place, PlaceArgs};
 use crate::view::clusters::ago;
 use crate::view::style::Tone;
 use crate::view::table::{Cell, table};
 use crate::view::text::{clean, count};
+use crate::{out, progress};
 
 /// How long messages are hidden from others while they are looked at or moved, in seconds.
 const HELD: i32 = 60;
@@ -167,6 +167,7 @@ async fn queues(place: &Place, args: &WhichArgs) -> Result<Vec<(Kind, Queue, Que
 
 /// The dead letters of a queue, hidden from others for a while.
 async fn held(kind: Kind, dead: &Queue) -> Result<Vec<Letter>, CliError> {
+    progress::say("reading dead letters");
     let mut letters: Vec<Letter> = Vec::new();
     let mut known = BTreeSet::new();
     while letters.len() < LISTED {

@@ -14,8 +14,8 @@ use serde_json::json;
 use crate::diagnosis::deployment::{Facts, Settings, checks};
 use crate::diagnosis::{Check, Verdict, lines, worst};
 use crate::error::CliError;
-use crate::out;
 use crate::place::{Place, PlaceArgs};
+use crate::{out, progress};
 
 /// Exit codes beside those of every command, as of `status`.
 const WARN: u8 = 3;
@@ -98,6 +98,7 @@ fn verdict(checks: &[Check]) -> Result<(), CliError> {
 }
 
 async fn look(place: &Place) -> Facts {
+    progress::say("checking");
     let table = place.table();
     let began = Timestamp::now();
     let (described, date) = table.describe().await;

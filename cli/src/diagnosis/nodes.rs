@@ -9,8 +9,7 @@ use replicante_model::view::{ClusterState, NodeStatus};
 
 use super::Check;
 use crate::view::change::status;
-use crate::view::clusters::ago;
-use crate::view::text::tenths;
+use crate::view::text::{short, tenths};
 
 /// What one node answered.
 #[derive(Clone, Debug)]
@@ -58,7 +57,7 @@ fn node(
         Some(known) => format!("the workers see it {}", status(known)),
     };
     let silent = state.counters.nodes.get(node).and_then(|counters| counters.silent_since);
-    let silent = silent.map(|since| format!(", silent since {}", ago(Some(since), now))).unwrap_or_default();
+    let silent = silent.map(|since| format!(", silent for {}", short(now.since(since)))).unwrap_or_default();
     match found {
         Observation::NotPolled => Check::warn(
             node,

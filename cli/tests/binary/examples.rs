@@ -13,9 +13,9 @@ use crate::removal::Deployment;
 use crate::replicante;
 
 #[path = "../../src/examples.rs"]
-mod examples;
+mod help;
 
-use examples::Example;
+use help::Example;
 
 /// What does not end by itself, lasts for minutes, or needs a system of its own; and who runs it instead.
 const APART: [(&str, &str); 7] = [
@@ -103,7 +103,7 @@ fn every_example_that_ends_by_itself_does_what_its_help_says() {
     std::fs::write(folder.join("eu.json"), "{}").unwrap();
     let is_apart =
         |example: &Example| APART.iter().any(|(word, _)| example.words.iter().any(|known| known == word));
-    let mut all = examples::of(&Cli::command());
+    let mut all = help::of(&Cli::command());
     all.retain(|example| !is_apart(example));
     assert!(all.len() > 50, "{}", all.len());
     // Contexts come first, since others name them; then what looks: what acts may take away what is looked at.

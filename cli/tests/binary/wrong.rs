@@ -94,8 +94,8 @@ fn where_nothing_listens_every_command_says_so() {
     });
 }
 
-#[test]
-fn what_is_not_permitted_is_said_by_every_command() {
+/// Services that permit nothing, after so long.
+fn denying(after: Duration) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -104,6 +104,7 @@ fn what_is_not_permitted_is_said_by_every_command() {
             std::thread::spawn(move || {
                 let mut asked = [0_u8; 64 * 1024];
                 let _ = connection.read(&mut asked);
+                std::thread::sleep(after);
                 let answer = format!(
                     "HTTP/1.1 400 Bad Request\r\ncontent-type: application/x-amz-json-1.0\r\nconnection: close\r\n\
                      content-length: {}\r\n\r\n{body}",
@@ -113,6 +114,12 @@ fn what_is_not_permitted_is_said_by_every_command() {
             });
         }
     });
+    url
+}
+
+#[test]
+fn what_is_not_permitted_is_said_by_every_command() {
+    let url = denying(Duration::ZERO);
     of_all(&url, |typed, told| {
         // The log of tasks is a file: nobody is asked for it.
         let words: &[&str] =
@@ -193,4 +200,14 @@ fn a_stream_that_was_trimmed_is_said_to_begin_late() {
     let (code, out, errors) = rig.run(&["events", "--cluster", "a"]);
     assert!(code == Some(0) && out.lines().count() == 1, "{out}{errors}");
     assert!(errors.contains("the stream begins at event 5") && errors.lines().count() == 1, "{errors}");
+}
+
+#[test]
+fn that_something_goes_on_is_shown_on_a_terminal_alone() {
+    let mut slow = replicante(&["get", "clusters"]);
+    slow.env("AWS_ENDPOINT_URL", denying(Duration::from_millis(1500))).env("AWS_REGION", "us-east-1");
+    let told =
+        told(slow.env("AWS_ACCESS_KEY_ID", "a").env("AWS_SECRET_ACCESS_KEY", "s").env("TERM", "xterm"));
+    assert!(!told.2.contains(['\r', '\u{1b}']), "{:?}", told.2);
+    is_one_line(told, "get clusters", &["AccessDenied"]);
 }

@@ -15,10 +15,10 @@ use crate::commands::get::unknown;
 use crate::diagnosis::nodes::{Asked, checks};
 use crate::diagnosis::{Check, Verdict, lines, worst};
 use crate::error::CliError;
-use crate::out;
 use crate::place::Place;
 use crate::records::heads;
 use crate::view::text::count;
+use crate::{out, progress};
 
 /// How long all nodes may take: as long as a worker has, about.
 const WITHIN: Duration = Duration::from_secs(45);
@@ -81,6 +81,7 @@ pub(super) async fn run(args: ClusterArgs) -> Result<(), CliError> {
         SECRETS_AGE,
         ClusterLimits::default().in_flight,
     );
+    progress::say("asking agents");
     let deadline = Instant::now() + WITHIN;
     let cluster_id = &item.record.cluster_id;
     let nodes: Vec<(&String, &String)> = item.record.nodes.iter().filter(|(id, _)| is_meant(id)).collect();

@@ -15,12 +15,12 @@ use super::names::Pattern;
 use super::{ActionsArgs, ClustersArgs, HealthArg, ListArgs, ListOutput, NodesArgs, Sort, StatusArg};
 use crate::demo::screen::Screen;
 use crate::error::CliError;
-use crate::out;
 use crate::place::Place;
 use crate::records::heads;
 use crate::signals::Interrupts;
 use crate::view::style::Tone;
 use crate::view::{clusters as view, discoveries as discoveries_view, parts, record};
+use crate::{out, progress};
 
 /// Bodies that are read at once.
 const AT_ONCE: usize = 16;
@@ -228,6 +228,7 @@ async fn of_names(table: &Table, kind: Kind, args: &ListArgs) -> Result<Vec<Head
 /// note, and left out.
 async fn states(table: &Table, args: &ListArgs) -> Result<Vec<(RecordName, ClusterState)>, CliError> {
     let heads = of_names(table, Kind::Cluster, args).await?;
+    progress::say("reading clusters");
     let read = stream::iter(heads).map(async |head| match table.look::<ClusterState>(&head.record).await {
         Ok(found) => Ok(found.and_then(|(head, state)| Some((head.record, state?)))),
         Err(error @ AwsError::Call { .. }) => Err(CliError::from(error)),

@@ -36,6 +36,19 @@ pub struct GetArgs {
     pub what: What,
 }
 
+impl GetArgs {
+    /// Whether it is shown again and again.
+    pub fn is_watch(&self) -> bool {
+        match &self.what {
+            What::Clusters(args) => args.list.watch,
+            What::Nodes(args) => args.list.watch,
+            What::Actions(args) => args.list.watch,
+            What::Shards(args) | What::Discoveries(args) => args.watch,
+            What::Cluster(_) | What::Discovery(_) => false,
+        }
+    }
+}
+
 /// What can be shown.
 #[derive(Debug, Subcommand)]
 pub enum What {
