@@ -206,6 +206,8 @@ mod tests {
         let left = std::fs::read_dir(path.parent().unwrap()).unwrap().count();
         assert_eq!(left, 1, "nothing is left beside it");
         assert_eq!(Contexts::parse("").unwrap(), Contexts::default());
+        std::fs::write(&path, vec![b' '; 1024 * 1024 + 1]).unwrap();
+        assert!(Contexts::read(&path).unwrap_err().to_string().contains("larger than 1024 KiB"));
     }
 
     #[test]

@@ -131,6 +131,18 @@ async fn the_stack_of_a_context_is_looked_up_where_the_context_says() {
     // The credentials of the profile, though the environment holds some.
     let asked = fake.asked();
     assert!(asked.iter().all(|asked| format!("{asked:?}").contains("AKIDOFOPS/")), "{asked:?}");
+    // Its endpoint, too: that of the environment is nobody's.
+    environment.insert("AWS_ENDPOINT_URL_DYNAMODB".into(), "http://127.0.0.1:1".into());
+    let outputs = ["TableName", "StreamName", "DiscoveryQueueUrl", "RefreshQueueUrl", "Deployment"];
+    fake.say(Said::outputs(&outputs.map(|name| (name, "x"))));
+    let on = |context: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_replicante"));
+        command.envs(&environment).env("REPLICANTE_CONFIG", &file);
+        command.args(["get", "clusters", "--context", context]).output().unwrap()
+    };
+    let refused = stderr(&on("prod"));
+    assert!(refused.contains("in table x failed"), "{refused}");
+    let asked = fake.asked();
     let refused = stderr(&on("aws"));
     assert!(refused.contains("the context aws is on AWS, and AWS_ENDPOINT_URL_"), "{refused}");
     assert_eq!(fake.asked().len(), asked.len(), "nobody was asked");

@@ -1,7 +1,15 @@
 //! The page of a cluster, of a running deployment.
 
+use std::time::Duration;
+
+use replicante_aws::Table;
+use replicante_model::change::{Change, SnapshotPart};
+use replicante_model::view::Health;
+use replicante_model::{RecordName, Timestamp};
+use replicante_protocol::head::Head;
 use serde_json::Value;
 
+use crate::history::Rig;
 use crate::removal::Deployment;
 
 #[test]
@@ -36,4 +44,32 @@ fn the_page_of_a_cluster_ends_with_its_last_events_and_its_tasks_are_in_the_log(
     assert!(code == Some(1) && errors.contains("there is no cluster `c`"), "{errors}");
     let (_, out, _) = deployment.run(&["get", "cluster", "a", "-o", "json"]);
     assert!(serde_json::from_str::<Value>(&out).is_ok(), "{out}");
+}
+
+#[test]
+fn the_last_events_are_those_of_the_cluster_of_the_last_hour_without_snapshots() {
+    let mut rig = Rig::start();
+    let table = Table::new(&rig.local.clients, &rig.local.settings.table);
+    let at = |minutes: u64| Timestamp::now().minus(Duration::from_secs(60 * minutes));
+    let health = |after| Change::ClusterHealthChanged { before: None, after: Some(after) };
+    let clusters: Vec<String> = (0..8).map(|number| format!("c-{number}")).collect();
+    for id in &clusters {
+        let mut head = Head::new(RecordName::cluster("default", id), Duration::from_secs(60), true, at(0));
+        head.sequence = 3;
+        assert!(rig.runtime.block_on(table.create_head(&head)).unwrap());
+        rig.publish(id, at(90), &[health(Health::Healthy)]);
+        rig.publish(id, at(30), &[health(Health::Down)]);
+        let snapshot = SnapshotPart { part: 1, parts: 1, ..SnapshotPart::default() };
+        rig.publish(id, at(20), &[Change::ClusterSnapshot(Box::new(snapshot))]);
+    }
+    // Two shards hold the events of eight clusters.
+    for id in &clusters {
+        let (code, out, errors) = rig.run(&["get", "cluster", id]);
+        assert_eq!(code, Some(0), "{errors}");
+        let events: Vec<&str> = out.lines().skip_while(|line| !line.starts_with("WHEN ")).skip(1).collect();
+        assert!(
+            matches!(events.as_slice(), [one] if one.starts_with("30m ago  cluster.health_changed")),
+            "{out}"
+        );
+    }
 }
