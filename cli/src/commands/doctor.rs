@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use clap::{Args, Subcommand, ValueEnum};
 use replicante_aws::{AwsError, QueueFacts, Start};
 use replicante_model::time::parse_human;
-use replicante_model::{Kind, RecordName, Timestamp};
+use replicante_model::{Kind, RecordName};
 use replicante_settings::{Settings as Functions, SettingsError};
 use serde_json::json;
 
@@ -100,17 +100,13 @@ fn verdict(checks: &[Check]) -> Result<(), CliError> {
 async fn look(place: &Place) -> Facts {
     progress::say("checking");
     let table = place.table();
-    let began = Timestamp::now();
-    let (described, date) = table.describe().await;
-    let ended = Timestamp::now();
-    // The answer's date is cut to seconds, and was written somewhere between the two: in the middle, and half a second in.
-    let middle = began.0 + (ended.0 - began.0) / 2;
+    let (described, ahead) = table.describe().await;
     let (queues, dead) = queues(place).await;
     Facts {
         local: place.local,
         table: told(described),
         expiry: if place.local { Ok(None) } else { told(table.expiry().await) },
-        ahead: date.map(|date| date.0 + 500 - middle),
+        ahead,
         queues,
         dead,
         stream: told(place.stream().describe().await),

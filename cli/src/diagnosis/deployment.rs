@@ -79,7 +79,9 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
     }));
     checks.push(match &facts.settings.problem {
         None => Check::ok("settings", "those that are known here agree"),
-        Some(problem) => Check::bad("settings", problem, "correct it where the functions are configured"),
+        Some(problem) => {
+            Check::bad("settings", problem, "correct it here, or where the functions are configured")
+        }
     });
     checks
 }
@@ -356,7 +358,7 @@ mod tests {
         warn  refresh queue           after 5 receives to refresh-dead; next: REPLICANTE_MAX_RECEIVE_COUNT is 4: make them equal, the time after which a task is given up is counted from it
         warn  refresh queue's time    its visibility timeout is 3m; next: REPLICANTE_VISIBILITY_TIMEOUT is 2m: make them equal
         warn  stream                  active, 4 shards, kept for 24h; next: REPLICANTE_STREAM_RETENTION is 48h: make them equal, snapshots are told as often as it needs
-        bad   settings                REPLICANTE_TICK is `soon`; next: correct it where the functions are configured
+        bad   settings                REPLICANTE_TICK is `soon`; next: correct it here, or where the functions are configured
         ");
         insta::assert_snapshot!(told(|facts| facts.stream = Ok(StreamFacts { status: "DELETING".into(), ..StreamFacts::default() })), @"bad   stream  deleting, 0 shards, kept for 0ms; next: no event goes out until it is active");
     }

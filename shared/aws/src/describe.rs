@@ -85,8 +85,9 @@ impl TableFacts {
 }
 
 impl Table {
-    /// What the table is; and the time of the answer by the service's clock, to the second, where it says that.
-    pub async fn describe(&self) -> (Result<TableFacts, AwsError>, Option<Timestamp>) {
+    /// What the table is; and how far the service's clock is ahead of this one, in milliseconds and to about a second, where
+    /// its answer says what time it is.
+    pub async fn describe(&self) -> (Result<TableFacts, AwsError>, Option<i64>) {
         let date = Date::default();
         let request = self.client.describe_table().table_name(&*self.name);
         let answer = request.customize().interceptor(date.clone()).send().await;
@@ -94,7 +95,7 @@ impl Table {
         let table = answer.map_err(|error| AwsError::call(action(), &error)).and_then(|answer| {
             answer.table.ok_or_else(|| AwsError::stored(action(), "the answer describes none"))
         });
-        (table.map(|table| TableFacts::of(&table)), date.told())
+        (table.map(|table| TableFacts::of(&table)), date.ahead())
     }
 
     /// The attribute that says when an item may be deleted, where that is switched on.
@@ -164,15 +165,16 @@ impl Stream {
     }
 }
 
-/// Keeps the date of the last answer, whatever the answer says: a clock that is far off is refused.
+/// Keeps the date of the last answer, and when it came, whatever the answer says: a clock that is far off is refused.
 #[derive(Clone, Debug, Default)]
-struct Date(Arc<Mutex<Option<String>>>);
+struct Date(Arc<Mutex<Option<(String, Timestamp)>>>);
 
 impl Date {
-    fn told(&self) -> Option<Timestamp> {
-        let date = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+    fn ahead(&self) -> Option<i64> {
+        let (date, came) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         let date = DateTime::from_str(&date, DateTimeFormat::HttpDate).ok()?;
-        Some(Timestamp(date.to_millis().ok()?))
+        // It is cut to seconds: on average it is half a second later.
+        Some(date.to_millis().ok()? + 500 - came.0)
     }
 }
 
@@ -187,7 +189,8 @@ impl Intercept for Date {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let date = context.response().headers().get("date").map(str::to_owned);
+        let date = context.response().headers().get("date");
+        let date = date.map(|date| (date.to_owned(), Timestamp::now()));
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = date;
         Ok(())
     }
@@ -210,9 +213,14 @@ mod tests {
     }
 
     #[test]
-    fn the_date_of_an_answer_is_read_to_the_second() {
-        let told = |text: &str| Date(Arc::new(Mutex::new(Some(text.to_owned())))).told();
-        assert_eq!(told("Fri, 02 Jan 2026 02:04:05 GMT"), Some(Timestamp(1_767_319_445_000)));
-        assert_eq!(told("soon"), None);
+    fn the_date_of_an_answer_tells_how_far_its_clock_is_ahead() {
+        let ahead = |date: &str| {
+            let came = Timestamp(1_767_319_445_000);
+            Date(Arc::new(Mutex::new(Some((date.to_owned(), came))))).ahead()
+        };
+        assert_eq!(ahead("Fri, 02 Jan 2026 02:04:05 GMT"), Some(500));
+        assert_eq!(ahead("Fri, 02 Jan 2026 02:05:05 GMT"), Some(60_500));
+        assert_eq!(ahead("Fri, 02 Jan 2026 02:03:05 GMT"), Some(-59_500));
+        assert_eq!(ahead("soon"), None);
     }
 }

@@ -30,8 +30,8 @@ pub async fn events(
     now: Timestamp,
 ) -> Result<Option<Vec<Seen>>, AwsError> {
     let since = now.minus(BACK);
-    // Where the history was loaded from a file its arrival times are those of the start of `up`.
-    let start = if place.local { Start::Oldest } else { Start::Time(since.minus(EARLIER)) };
+    // What was observed since then arrived since then, also where it was loaded from a file.
+    let start = Start::Time(since.minus(EARLIER));
     let stream = place.stream();
     let read = async {
         let mut history = History::open_for(&stream, start, Some(record)).await?.joining();
