@@ -39,10 +39,17 @@ PAGES = [
          "get shards zk-01", "get discoveries"],
     ),
     (
+        "Several deployments",
+        "A context is a name for a data folder, or for a stack on AWS with its region, profile and endpoint. `--context NAME`, "
+        "`REPLICANTE_CONTEXT` or `context use` chooses one.",
+        ["context add here --data /srv/replicante", "context add prod --stack replicante --region eu-central-1 --profile ops",
+         "context list"],
+    ),
+    (
         "What changed",
         "`events` reads the stream: each change once, in its cluster's order. Times are UTC; `--since 2h`, `--from` and `--to` take "
         "how long ago, or a time with its offset.",
-        ["events --cluster zk-01 --since 10s", "events --type cluster.new --limit 3", "diff zk-01 --from 10s",
+        ["events --cluster zk-01 --since 10s", "events --relative --type cluster.new --limit 3", "diff zk-01 --from 10s",
          "events --cluster zk-01 --type agent.down -o json"],
     ),
     (
@@ -80,9 +87,16 @@ PAGES = [
         ["status", "dlq list"],
     ),
     (
+        "Why is it down?",
+        "`doctor` checks how a deployment is set up: each line is ok, warn or bad, with what to do next. `doctor cluster` asks each "
+        "agent from here, with the code of the workers, and says what it sees beside what they saw. `runs` tells what the last "
+        "tasks of a cluster did. Exit codes are those of `status`.",
+        ["doctor", "doctor cluster zk-01", "runs zk-01 --limit 4"],
+    ),
+    (
         "What goes wrong",
         "One line on the standard error output that says what is wrong, and the way out. Exit code 1, or 2 for wrong usage.",
-        ["get cluster zk-1", "at zk-01 --time 2026-11-23T08:30:00", "events --type agent.dwn", "at zk-01 --time 30d"],
+        ["get cluster zk-1", "at zk-01 --time 2026-11-23T08:30:00", "events --type agent.dwn", "get clusters --context prd", "at zk-01 --time 30d"],
     ),
 ]
 
@@ -90,10 +104,9 @@ PAGES = [
 def run(binary, data, arguments):
     """What a command writes to a pipe, and its exit code."""
     words = [part.strip("'") for part in re.findall(r"'[^']*'|\S+", arguments)]
-    # The folder is named by the environment that `up` writes: what is shown is what a user sees.
-    result = subprocess.run(
-        [binary, *words], cwd=data.parent, capture_output=True, text=True, timeout=60, env={**os.environ, "NO_COLOR": "1"}
-    )
+    # The folder is named by the environment that `up` writes: what is shown is what a user sees. Contexts are not the user's.
+    env = {**os.environ, "NO_COLOR": "1", "REPLICANTE_CONFIG": "config.yaml"}
+    result = subprocess.run([binary, *words], cwd=data.parent, capture_output=True, text=True, timeout=60, env=env)
     lines = (result.stdout + result.stderr).rstrip().splitlines()
     return [line for line in lines if not line.startswith("(from the ")], result.returncode
 

@@ -11,10 +11,12 @@ use replicante_model::time::{human, parse_human};
 use crate::commands::apply::ApplyArgs;
 use crate::commands::bench::BenchArgs;
 use crate::commands::capacity::CapacityArgs;
+use crate::commands::context::ContextArgs;
 use crate::commands::delete::DeleteArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::discovery::DiscoveryArgs;
 use crate::commands::dlq::DlqArgs;
+use crate::commands::doctor::DoctorArgs;
 use crate::commands::events::EventsArgs;
 use crate::commands::export::ExportArgs;
 use crate::commands::fleet::FleetArgs;
@@ -24,6 +26,7 @@ use crate::commands::maintenance::MaintenanceArgs;
 use crate::commands::past::{AtArgs, DiffArgs};
 use crate::commands::pause::{PauseArgs, ResumeArgs};
 use crate::commands::restore_check::RestoreCheckArgs;
+use crate::commands::runs::RunsArgs;
 use crate::commands::status::StatusArgs;
 use crate::commands::task::TaskArgs;
 use crate::commands::up::UpArgs;
@@ -41,6 +44,11 @@ use crate::commands::validate::ValidateArgs;
                   Exit codes: 0 it worked, 1 something failed, 2 wrong usage."
 )]
 pub struct Cli {
+    /// What commands take as `--context`, here before their name: clap hands it on to [`PlaceArgs`].
+    ///
+    /// [`PlaceArgs`]: crate::place::PlaceArgs
+    #[arg(long, global = true, hide = true, value_name = "NAME")]
+    pub context: Option<String>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -53,6 +61,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Run it on this machine, for your own discoveries
     Up(UpArgs),
+    /// Name deployments, and choose the one in use
+    Context(ContextArgs),
     /// Show what is known now: clusters, one cluster, discoveries
     Get(GetArgs),
     /// Show what changed, and when
@@ -63,6 +73,10 @@ pub enum Command {
     Diff(DiffArgs),
     /// Say whether Replicante itself is well, and what to do where it is not
     Status(StatusArgs),
+    /// Show what the last tasks of a cluster or discovery did
+    Runs(RunsArgs),
+    /// Check how a deployment is set up, or why a node of a cluster is down
+    Doctor(DoctorArgs),
     /// Look at the tasks that failed too often, and try them again
     Dlq(DlqArgs),
     /// Store discoveries, and what overrides them for one cluster
@@ -116,6 +130,18 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+impl Command {
+    /// Whether it shows something by itself until it is told to end.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Command::Demo(_) | Command::Up(_) | Command::Fleet(_) | Command::Bench(_) => true,
+            Command::Get(args) => args.is_watch(),
+            Command::Events(args) => args.follow,
+            _ => false,
+        }
+    }
 }
 
 /// Reads a duration: `500ms`, `30s`, `1h30m`.

@@ -1,6 +1,6 @@
 //! What `--help` says, word for word.
 
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser};
 
 use super::Cli;
 
@@ -22,6 +22,25 @@ fn the_command_line_is_sound() {
 }
 
 #[test]
+fn every_example_of_the_help_can_be_typed() {
+    let examples = crate::examples::of(&Cli::command());
+    assert!(examples.len() > 60, "they are found: {}", examples.len());
+    let wrong: Vec<String> = examples
+        .iter()
+        .filter_map(|example| {
+            let error = Cli::try_parse_from(&example.words).err()?;
+            Some(format!("{}: {}", example.line, error.to_string().lines().next().unwrap_or_default()))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // Each command that does something shows how.
+    let cli = Cli::command();
+    let without = cli.get_subcommands().filter(|command| crate::examples::of(command).is_empty());
+    let without: Vec<&str> = without.map(clap::Command::get_name).collect();
+    assert!(without.is_empty(), "without an example: {without:?}");
+}
+
+#[test]
 fn the_help_lists_the_commands() {
     insta::assert_snapshot!(help(&[]), @"
     An always current picture of many datastore clusters, and an ordered history of every
@@ -32,11 +51,14 @@ fn the_help_lists_the_commands() {
     Commands:
       demo           Watch it work on a simulated fleet that changes, with nothing installed
       up             Run it on this machine, for your own discoveries
+      context        Name deployments, and choose the one in use
       get            Show what is known now: clusters, one cluster, discoveries
       events         Show what changed, and when
       at             Show a cluster as it was at a moment of the past
       diff           Show what is different in a cluster between two moments
       status         Say whether Replicante itself is well, and what to do where it is not
+      runs           Show what the last tasks of a cluster or discovery did
+      doctor         Check how a deployment is set up, or why a node of a cluster is down
       dlq            Look at the tasks that failed too often, and try them again
       apply          Store discoveries, and what overrides them for one cluster [alias:
                      import]
@@ -135,7 +157,7 @@ fn the_help_of_demo_up_and_fleet() {
               Objects to apply before it starts: YAML or JSON, `-` for the standard input
 
           --data <DIR>
-              Folder for the table, the history and the endpoints
+              Folder for the table, the history, the log of tasks and the endpoints
 
               [default: .replicante]
 
@@ -229,6 +251,236 @@ fn the_help_of_demo_up_and_fleet() {
 }
 
 #[test]
+fn the_help_of_doctor() {
+    insta::assert_snapshot!(help(&["doctor"]), @r#"
+    Check how a deployment is set up, or why a node of a cluster is down
+
+    Usage: replicante doctor [OPTIONS]
+           replicante doctor <COMMAND>
+
+    Commands:
+      cluster  Asks each agent of a cluster from here, as a worker does, and compares with
+               what is stored
+      help     Print this message or the help of the given subcommand(s)
+
+    Options:
+      -o, --output <OUTPUT>
+              How to show it
+
+              Possible values:
+              - text: For people: one line a check
+              - json: For programs
+
+              [default: text]
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Examples:
+      replicante doctor                    table, queues, stream, clock, settings
+      replicante doctor --context prod -o json | jq '.checks[] | select(.verdict != "ok")'
+      replicante doctor cluster zk-01      why is a node down? Asks each agent from here
+
+    Each line is ok, warn or bad. It only reads: what the functions' roles allow, and whether
+    the queues take messages, is not checked. `status` says whether work is done.
+    Exit codes: 0 all is well, 3 warnings, 4 something is bad, 1 it could not be found out.
+    "#);
+    insta::assert_snapshot!(help(&["doctor", "cluster"]), @r#"
+    Asks each agent of a cluster from here, as a worker does, and compares with what is stored
+
+    Usage: replicante doctor cluster [OPTIONS] <NAME>
+
+    Arguments:
+      <NAME>
+              Its name
+
+    Options:
+          --node <NAME>
+              Only this node; may be given again
+
+      -n, --namespace <NAME>
+              Its namespace
+
+              [default: default]
+
+      -o, --output <OUTPUT>
+              How to show it
+
+              Possible values:
+              - text: For people: one line a check
+              - json: For programs
+
+              [default: text]
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Examples:
+      replicante doctor cluster zk-01
+      replicante doctor cluster zk-01 --node node-2     one of its nodes
+      replicante doctor cluster zk-01 -o json | jq '.nodes[] | select(.verdict != "ok")'
+
+    Agents are asked as the workers do it, but from here: what can be reached may differ,
+    and the networks that are allowed are those of this environment. Nothing is stored.
+    Exit codes: 0 all is well, 3 warnings, 4 something is bad, 1 it could not be found out.
+    "#);
+}
+
+#[test]
+fn the_help_of_runs() {
+    insta::assert_snapshot!(help(&["runs"]), @"
+    Show what the last tasks of a cluster or discovery did
+
+    Usage: replicante runs [OPTIONS] [NAME]
+
+    Arguments:
+      [NAME]
+              The cluster
+
+    Options:
+      -d, --discovery <NAME>
+              A discovery instead
+
+      -n, --namespace <NAME>
+              Its namespace
+
+              [default: default]
+
+          --failed
+              Only those that failed
+
+      -l, --limit <NUMBER>
+              Only the last so many
+
+              [default: 20]
+
+      -o, --output <OUTPUT>
+              How to show them
+
+              Possible values:
+              - table: For people
+              - json:  For programs
+
+              [default: table]
+
+          --data <DIR>
+              Data folder of a running `replicante up` [default: the environment, else
+              .replicante]
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS, whose outputs name its table,
+              stream and queues [default: REPLICANTE_STACK, else the environment]
+
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Examples:
+      replicante runs zk-01                 the last refreshes of a cluster, oldest first
+      replicante runs zk-01 --failed        only those that failed, and why
+      replicante runs --discovery fleet     the last runs of a discovery
+      replicante runs zk-01 -o json | jq '.[] | select(.events > 0)'
+
+    From the log that `up` keeps in its data folder, of 16 MiB at most. On AWS the same lines
+    are
+    in CloudWatch Logs: docs/operations.md has the queries.
+    ");
+}
+
+#[test]
+fn the_help_of_context() {
+    insta::assert_snapshot!(help(&["context"]), @"
+    Name deployments, and choose the one in use
+
+    Usage: replicante context <COMMAND>
+
+    Commands:
+      list    Lists them, with the one in use
+      use     Uses one from now on, where nothing else is named
+      add     Adds one
+      remove  Removes one; what it names is left alone
+      help    Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help
+              Print help
+
+    Examples:
+      replicante context add here --data .replicante
+      replicante context add prod --stack replicante --region eu-central-1 --profile ops
+      replicante context add lab --stack replicante --region us-east-1 --endpoint
+      http://127.0.0.1:4566
+      replicante status --context prod         one command on it
+      replicante context use prod              ... all that follow, in every shell
+      replicante context list
+
+    A command talks to the first of these that there is: --data, --stack or --context;
+    REPLICANTE_CONTEXT; REPLICANTE_STACK; a table, stream or endpoint that the environment
+    names; the context in use; the folder .replicante; AWS.
+    Kept in ~/.config/replicante/config.yaml ($XDG_CONFIG_HOME; on Windows %APPDATA%), or in
+    the file that REPLICANTE_CONFIG names. It is written anew: comments in it are not kept.
+    ");
+    insta::assert_snapshot!(help(&["context", "add"]), @"
+    Adds one
+
+    Usage: replicante context add [OPTIONS] <NAME>
+
+    Arguments:
+      <NAME>
+              Its name
+
+    Options:
+          --data <DIR>
+              Data folder of `replicante up`
+
+          --stack <NAME>
+              CloudFormation stack of a deployment on AWS
+
+          --region <NAME>
+              Region of the stack [default: as the environment or the profile says]
+
+          --profile <NAME>
+              Profile of AWS whose credentials are used [default: as the environment says]
+
+          --endpoint <URL>
+              Where all services listen when they are not AWS's own, as with LocalStack
+
+          --replace
+              Takes the place of the one of this name
+
+      -h, --help
+              Print help
+    ");
+}
+
+#[test]
 fn the_help_of_get() {
     insta::assert_snapshot!(help(&["get"]), @r#"
     Show what is known now: clusters, one cluster, discoveries
@@ -253,6 +505,7 @@ fn the_help_of_get() {
       replicante get clusters                  all clusters, with their health
       replicante get clusters -w --health degraded,down --sort health
       replicante get nodes 'zk-*' --status agent-down
+      replicante get nodes -l rack=r1          by an attribute that agents tell
       replicante get clusters -o json | jq -r '.[] | select(.health != "healthy") | .id'
       replicante get cluster zk-01             one cluster: its nodes, its shards, who leads
       them
@@ -321,6 +574,10 @@ fn the_help_of_get() {
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
 
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
+
       -h, --help
               Print help (see a summary with '-h')
     ");
@@ -334,6 +591,11 @@ fn the_help_of_get() {
               Its name
 
     Options:
+          --events <NUMBER>
+              How many of its last events are shown, of the last hour
+
+              [default: 5]
+
       -n, --namespace <NAME>
               Its namespace
 
@@ -357,8 +619,23 @@ fn the_help_of_get() {
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
 
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
+
       -h, --help
               Print help (see a summary with '-h')
+
+    Examples:
+      replicante get cluster zk-01
+      replicante get cluster zk-01 --events 20   with more of what changed
+      replicante get cluster zk-01 --events 0    without: the stream is not read
+      replicante get cluster zk-01 -o json       everything that is stored
+
+    Events are those of the last hour, from the cluster's shard of the stream, as far as it is
+    read in 2 seconds.
+    What is shown is what was last observed: check that the world still matches before you act
+    on it.
     ");
 }
 
@@ -399,10 +676,14 @@ fn the_help_of_events_and_apply() {
               How to show them
 
               Possible values:
-              - lines: For people: time, cluster, type, what changed
-              - json:  For programs: the events as they were published, one a line
+              - lines:       For people: time, cluster, type, what changed
+              - json:        For programs: the events as they were published, one a line
+              - cloudevents: The same: each is a CloudEvent 1.0
 
               [default: lines]
+
+          --relative
+              Says how long ago instead of when
 
       -l, --limit <NUMBER>
               Only the last so many
@@ -415,18 +696,25 @@ fn the_help_of_events_and_apply() {
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
 
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
+
       -h, --help
               Print help (see a summary with '-h')
 
     Examples:
-      replicante events --cluster zk-01 --since 2h         what changed in a cluster, in order
-      replicante events --type agent.down --type node.down only what went down
+      replicante events --cluster zk-01 --since 2h           what changed in a cluster, in
+      order
+      replicante events --type agent.down --type node.down   only what went down
       replicante events --from 2026-11-23T08:00:00Z --to 1h  what changed between two moments
-      replicante events --follow --limit 10                the last ten, then those to come
+      replicante events --follow --limit 10                  the last ten, then those to come
+      replicante events --relative --since 10m               how long ago instead of when
+      replicante events -o cloudevents --follow              CloudEvents 1.0, one a line
       replicante events -o json | jq -r .type | sort | uniq -c
 
-    Copies are dropped, and the order of each cluster is kept. Gaps are told on the standard
-    error output.
+    Times are UTC. Copies are dropped, and the order of each cluster is kept.
+    Gaps are told on the standard error output.
     ");
     insta::assert_snapshot!(help(&["apply"]), @"
     Store discoveries, and what overrides them for one cluster
@@ -447,6 +735,10 @@ fn the_help_of_events_and_apply() {
           --stack <NAME>
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
+
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
 
       -h, --help
               Print help
@@ -511,6 +803,10 @@ fn the_help_of_refresh_and_bench() {
           --stack <NAME>
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
+
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
 
       -h, --help
               Print help (see a summary with '-h')
@@ -633,6 +929,10 @@ fn the_help_of_at_diff_status_and_dlq() {
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
 
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
+
       -h, --help
               Print help (see a summary with '-h')
 
@@ -684,6 +984,10 @@ fn the_help_of_at_diff_status_and_dlq() {
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
 
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
+
       -h, --help
               Print help (see a summary with '-h')
 
@@ -716,6 +1020,10 @@ fn the_help_of_at_diff_status_and_dlq() {
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
 
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
+
       -h, --help
               Print help (see a summary with '-h')
 
@@ -734,6 +1042,7 @@ fn the_help_of_at_diff_status_and_dlq() {
 
     Commands:
       list     Lists them
+      show     Shows one: the whole message, and what became of its record
       redrive  Puts them back into their queue
       purge    Deletes them all
       help     Print this message or the help of the given subcommand(s)
@@ -744,6 +1053,7 @@ fn the_help_of_at_diff_status_and_dlq() {
 
     Examples:
       replicante dlq list                    what failed too often
+      replicante dlq show 5fd1b2             the whole message, and what became of its record
       replicante dlq redrive                 tries it all again
       replicante dlq redrive --id 5fd1b2     ... one of them
       replicante dlq purge --queue refresh   forgets it: the schedule goes on all the same
@@ -774,6 +1084,10 @@ fn the_help_of_at_diff_status_and_dlq() {
           --stack <NAME>
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
+
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
 
       -h, --help
               Print help (see a summary with '-h')
@@ -829,11 +1143,12 @@ fn the_help_of_capacity_and_restore_check() {
       -h, --help
               Print help (see a summary with '-h')
 
-    Examples, with --nodes 5 --interval 60s each:
-      replicante capacity --clusters 1000                        one fleet, item by item
-      replicante capacity --clusters 100,10000 --batch 1,10      several, a line each
-      replicante capacity --clusters 1000 --prices eu.json       by another region's prices
+    Examples:
+      replicante capacity --clusters 1000 --nodes 5 --interval 60s
+      replicante capacity --clusters 100,10000 --nodes 5 --interval 60s --batch 1,10
+      replicante capacity --clusters 1000 --nodes 5 --interval 60s --prices eu.json
 
+    One fleet is shown item by item, several a line each; prices may be another region's.
     A file of prices holds an object with some or all of the fields that `-o json`
     shows. docs/cost.md says where the figures are from, and what is left out.
     ");
@@ -868,6 +1183,10 @@ fn the_help_of_capacity_and_restore_check() {
           --stack <NAME>
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
+
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
 
       -h, --help
               Print help

@@ -12,6 +12,7 @@ use replicante_model::{RecordName, Timestamp};
 use tokio::task::JoinHandle;
 
 use crate::order::{Arrived, Order, Seen};
+use crate::progress;
 
 /// Between two looks at the end of the stream: AWS allows five reads a second on each shard, to all readers
 /// together.
@@ -72,6 +73,7 @@ impl History {
         start: Start,
         record: Option<&RecordName>,
     ) -> Result<Self, AwsError> {
+        progress::say("reading the stream");
         let mut history = History {
             stream: stream.clone(),
             key: record.map(RecordName::key),

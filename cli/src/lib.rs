@@ -3,13 +3,16 @@
 //! ```text
 //! args.rs      the commands                 commands/   one file each: what it does, in order
 //! place.rs     where the system is          files.rs    files of objects: read, checked, applied
+//! contexts.rs  names for systems
 //! order.rs     events in order, each once   history.rs  the stream's shards as one sequence
 //! tally.rs     what task reports add up to  view/       pure: from what is known to the lines people see
 //! check.rs     the promise, checked         records.rs  all records of a kind
-//! health.rs    pure: what is not well         wait.rs     until a task is done; progress.rs shows it
+//! runs.rs      the log of tasks that `up` keeps  wait.rs  until a task is done
+//! health.rs    pure: what is not well        diagnosis/  pure: what `doctor` makes of what it found
 //! demo/        the demo's screen and end    bench/      measurements
 //! restore/     a restored table's epochs     capacity/   pure: what a fleet needs, and its price
-//! out.rs       writing, closed pipes        logs.rs, signals.rs, error.rs
+//! out.rs       writing, closed pipes        progress.rs  that something goes on
+//! logs.rs, signals.rs, error.rs
 //! ```
 //!
 //! Commands read and write through the same adapter as the functions. They write objects and tasks; state and
@@ -20,8 +23,12 @@ pub mod bench;
 pub mod capacity;
 pub mod check;
 pub mod commands;
+pub mod contexts;
 pub mod demo;
+pub mod diagnosis;
 pub mod error;
+#[cfg(test)]
+mod examples;
 pub mod files;
 pub mod health;
 pub mod history;
@@ -32,6 +39,7 @@ pub mod place;
 pub mod progress;
 pub mod records;
 pub mod restore;
+pub mod runs;
 pub mod signals;
 pub mod tally;
 pub mod view;
@@ -53,7 +61,10 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&CliError::Failed(format!("starting threads: {error}"))),
     };
-    let result = runtime.block_on(run(cli));
+    let result = runtime.block_on(async {
+        // What shows something by itself, until it is told to end, needs nobody to say that it goes on.
+        if cli.command.is_lasting() { run(cli).await } else { progress::during(run(cli)).await }
+    });
     // What still runs (a read of the standard input, a listener) must not hold up the end.
     runtime.shutdown_background();
     match result {
@@ -77,11 +88,14 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
     match cli.command {
         Command::Demo(args) => commands::demo::run(args).await,
         Command::Up(args) => commands::up::run(args).await,
+        Command::Context(args) => commands::context::run(args),
         Command::Get(args) => commands::get::run(args).await,
         Command::Events(args) => commands::events::run(args).await,
         Command::At(args) => commands::past::at(args).await,
         Command::Diff(args) => commands::past::difference(args).await,
         Command::Status(args) => commands::status::run(args).await,
+        Command::Runs(args) => commands::runs::run(args).await,
+        Command::Doctor(args) => commands::doctor::run(args).await,
         Command::Dlq(args) => commands::dlq::run(args).await,
         Command::Apply(args) => commands::apply::run(args).await,
         Command::Validate(args) => commands::validate::run(&args),

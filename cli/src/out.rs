@@ -4,12 +4,14 @@ use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 
 use crate::error::CliError;
+use crate::progress;
 
 /// Writes one line to the standard output. Styles are dropped where it is no terminal or `NO_COLOR` is set.
 ///
 /// # Errors
 /// [`CliError::Closed`] when nobody reads any more.
 pub fn line(text: impl Display) -> Result<(), CliError> {
+    progress::answer();
     writeln!(anstream::stdout().lock(), "{text}").map_err(CliError::output)
 }
 
@@ -18,6 +20,7 @@ pub fn line(text: impl Display) -> Result<(), CliError> {
 /// # Errors
 /// [`CliError::Closed`] when nobody reads any more.
 pub fn raw(bytes: &[u8]) -> Result<(), CliError> {
+    progress::answer();
     let mut out = std::io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.write_all(b"\n")).map_err(CliError::output)
 }
@@ -42,6 +45,7 @@ pub fn yaml(value: &impl serde::Serialize) -> Result<(), CliError> {
 
 /// Writes a note to the standard error output: it never mixes with what a pipe takes.
 pub fn note(text: impl Display) {
+    progress::clear();
     // Nobody to tell is no reason to stop.
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
@@ -51,6 +55,7 @@ pub fn note(text: impl Display) {
 /// # Errors
 /// [`CliError::Closed`] when nobody reads any more.
 pub fn now(text: &str) -> Result<(), CliError> {
+    progress::answer();
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::output)
 }

@@ -1,22 +1,32 @@
 //! Where the system is that a command talks to: AWS as the environment says, or what `replicante up` runs.
 //!
-//! In this order: `--data DIR`; `--stack NAME`, then `REPLICANTE_STACK`: the outputs of a CloudFormation stack; the
-//! environment, when it names a table, a stream or an endpoint; the folder `.replicante`, when `up` has written its endpoints
-//! there; AWS, when the environment says how to get there.
+//! In this order:
+//!
+//! 1. what an option names: `--data DIR`; `--stack NAME`, the outputs of a CloudFormation stack; `--context NAME`, either
+//!    of them (`contexts.rs`). Two of these are refused;
+//! 2. what the environment of this very shell names: `REPLICANTE_CONTEXT`, `REPLICANTE_STACK`, else a table, a stream or an
+//!    endpoint;
+//! 3. the context in use, of all shells;
+//! 4. the folder `.replicante`, when `up` has written its endpoints there;
+//! 5. AWS, when the environment says how to get there.
+//!
+//! What a context says of AWS goes before the variables of the same meaning. One that names no endpoint is on AWS: a
+//! variable that says otherwise is refused, since its commands would reach another system than the one that is named.
 
 use std::collections::BTreeMap;
 use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use replicante_aws::{Account, Clients, Endpoints, Queue, Stream, Table};
+use replicante_aws::{Account, Clients, Endpoints, Queue, Said, Stream, Table};
 use replicante_model::Kind;
 use replicante_model::time::parse_human;
 use replicante_settings::AddressPolicy;
 
+use crate::contexts::{self, Contexts};
 use crate::error::CliError;
-use crate::out;
 use crate::view::style::Tone;
+use crate::{out, progress};
 
 /// The data folder, unless said.
 pub const DATA: &str = ".replicante";
@@ -26,6 +36,8 @@ const ENVIRONMENT: &str = "environment.json";
 const NAME: &str = "replicante";
 /// Names the stack, unless `--stack` does.
 const STACK: &str = "REPLICANTE_STACK";
+/// Names the context, unless `--context` does.
+const CONTEXT: &str = "REPLICANTE_CONTEXT";
 /// The outputs that a stack must have, and the settings that they stand for.
 const OUTPUTS: [(&str, &str); 5] = [
     ("TableName", "REPLICANTE_TABLE"),
@@ -35,6 +47,8 @@ const OUTPUTS: [(&str, &str); 5] = [
     ("Deployment", "REPLICANTE_DEPLOYMENT"),
 ];
 const SERVICES: [&str; 3] = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL_SQS"];
+/// The endpoint of all services.
+const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 /// How long a local service may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(2);
 
@@ -48,6 +62,10 @@ pub struct PlaceArgs {
     /// REPLICANTE_STACK, else the environment]
     #[arg(long, value_name = "NAME", conflicts_with = "data")]
     pub stack: Option<String>,
+    /// One of the deployments that `replicante context` names [default: REPLICANTE_CONTEXT, else the environment, else
+    /// the one in use]
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
 }
 
 /// The system that a command talks to.
@@ -57,6 +75,8 @@ pub struct Place {
     variables: BTreeMap<String, String>,
     /// Whether the services are those of `replicante up`, on this machine.
     pub local: bool,
+    /// The data folder of that `up`, where it is named.
+    pub folder: Option<PathBuf>,
 }
 
 /// Where the variables are from.
@@ -65,6 +85,8 @@ enum Source {
     Environment,
     Stack(String),
     Folder(PathBuf),
+    /// A context by name, and whether it is only the one in use.
+    Context(String, bool),
 }
 
 impl Place {
@@ -76,33 +98,60 @@ impl Place {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let default = Path::new(DATA).join(ENVIRONMENT).is_file();
         let home = home().is_some_and(|home| home.join(".aws/config").is_file());
-        match source(args, &variable, default, home)? {
+        let in_use = || Ok(Contexts::read(&contexts::path()?)?.current);
+        progress::say("finding the deployment");
+        match source(args, &variable, &in_use, default, home)? {
             Source::Environment => {
-                let clients = Clients::from_env().await;
+                let clients = Clients::of_terminal(&Said::default()).await;
                 let variables: BTreeMap<String, String> = std::env::vars().collect();
                 check(&variables, None).await?;
-                Ok(Place { clients, variables, local: false })
+                Ok(Place { clients, variables, local: false, folder: None })
             }
-            Source::Stack(stack) => {
-                let clients = Clients::from_env().await;
-                let outputs = replicante_stack::outputs(&Account::of_terminal(), &stack).await;
-                let outputs = outputs.map_err(|error| CliError::Failed(error.to_string()))?;
-                let mut variables: BTreeMap<String, String> = std::env::vars().collect();
-                variables.extend(of_outputs(&stack, &outputs)?);
-                check(&variables, None).await?;
-                Ok(Place { clients, variables, local: false })
-            }
+            Source::Stack(stack) => Self::of_stack(&stack, &Said::default()).await,
             Source::Folder(folder) => {
                 if args.data.is_none() {
                     let folder = folder.display();
                     let note = format!("(from the `replicante up` of the folder {folder})");
                     out::note(Tone::Quiet.paint(&note));
                 }
-                let (variables, endpoints) = read(&folder)?;
-                check(&variables, Some(&folder)).await?;
-                Ok(Place { clients: Clients::local(&endpoints), variables, local: true })
+                Self::of_folder(&folder).await
+            }
+            Source::Context(name, is_in_use) => {
+                let path = contexts::path()?;
+                let contexts = Contexts::read(&path)?;
+                let context = contexts.get(&name, &path)?;
+                if is_in_use {
+                    out::note(Tone::Quiet.paint(&format!("(from the context in use, {name})")));
+                }
+                match (&context.data, &context.stack) {
+                    (Some(folder), _) => Self::of_folder(folder).await,
+                    (None, stack) => {
+                        leads_elsewhere(&name, context.endpoint.as_deref(), &variable)?;
+                        Self::of_stack(stack.as_deref().unwrap_or_default(), &context.said()).await
+                    }
+                }
             }
         }
+    }
+
+    async fn of_stack(stack: &str, said: &Said) -> Result<Self, CliError> {
+        let clients = Clients::of_terminal(said).await;
+        let outputs = replicante_stack::outputs(&Account::of_terminal(said), stack).await;
+        let outputs = outputs.map_err(|error| CliError::Failed(error.to_string()))?;
+        let mut variables: BTreeMap<String, String> = std::env::vars().collect();
+        variables.extend(of_outputs(stack, &outputs)?);
+        if let Some(endpoint) = &said.endpoint {
+            variables.extend(SERVICES.map(|name| (name.to_owned(), endpoint.clone())));
+        }
+        check(&variables, None).await?;
+        Ok(Place { clients, variables, local: false, folder: None })
+    }
+
+    async fn of_folder(folder: &Path) -> Result<Self, CliError> {
+        let (variables, endpoints) = read(folder)?;
+        check(&variables, Some(folder)).await?;
+        let clients = Clients::local(&endpoints);
+        Ok(Place { clients, variables, local: true, folder: Some(folder.to_owned()) })
     }
 
     /// Clients of its services.
@@ -184,6 +233,11 @@ impl Place {
         self.span("REPLICANTE_LEASE", Duration::from_secs(75))
     }
 
+    /// What is known here of a setting of its functions: all of them where it is local, else what the environment says.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        self.variables.get(name).filter(|value| !value.is_empty()).cloned()
+    }
+
     fn span(&self, name: &str, default: Duration) -> Result<Duration, CliError> {
         match self.variables.get(name).filter(|span| !span.is_empty()) {
             None => Ok(default),
@@ -212,27 +266,63 @@ fn of_outputs(stack: &str, outputs: &BTreeMap<String, String>) -> Result<BTreeMa
     Ok(OUTPUTS.iter().filter_map(variable).collect())
 }
 
-/// Decides where the variables are from. `default`: the default folder has endpoints; `profile`: AWS is
-/// configured in the home folder.
+/// Refuses a context on AWS while the environment leads to other endpoints.
+fn leads_elsewhere(
+    name: &str,
+    endpoint: Option<&str>,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<(), CliError> {
+    let mut variables = SERVICES.iter().chain([&ENDPOINT]);
+    match variables.find_map(|known| Some((known, variable(known)?))) {
+        Some((known, url)) if endpoint.is_none() => Err(CliError::Failed(format!(
+            "the context {name} is on AWS, and {known} leads to {url}: unset it, or name the endpoint in the context"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Decides where the variables are from. `in_use`: the context in use; `default`: the default folder has endpoints;
+/// `profile`: AWS is configured in the home folder.
 fn source(
     args: &PlaceArgs,
     variable: &dyn Fn(&str) -> Option<String>,
+    in_use: &dyn Fn() -> Result<Option<String>, CliError>,
     default: bool,
     profile: bool,
 ) -> Result<Source, CliError> {
-    let named = ["REPLICANTE_TABLE", "REPLICANTE_STREAM", "AWS_ENDPOINT_URL"];
+    let named = ["REPLICANTE_TABLE", "REPLICANTE_STREAM", ENDPOINT];
     let aws = ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"];
     let set = |names: &[&str]| names.iter().any(|name| variable(name).is_some());
-    let stack = args.stack.clone().or_else(|| variable(STACK));
-    match (&args.data, stack) {
-        (Some(folder), _) => Ok(Source::Folder(folder.clone())),
-        (None, Some(stack)) => Ok(Source::Stack(stack)),
-        (None, None) if set(&named) || set(&SERVICES) => Ok(Source::Environment),
-        (None, None) if default => Ok(Source::Folder(PathBuf::from(DATA))),
-        (None, None) if set(&aws) || profile => Ok(Source::Environment),
-        (None, None) => Err(CliError::Failed(format!(
+    match args {
+        PlaceArgs { context: Some(_), data: Some(_), .. }
+        | PlaceArgs { context: Some(_), stack: Some(_), .. } => {
+            return Err(CliError::Usage(
+                "--context names a deployment, and so do --data and --stack: give one of them".into(),
+            ));
+        }
+        PlaceArgs { data: Some(folder), .. } => return Ok(Source::Folder(folder.clone())),
+        PlaceArgs { stack: Some(stack), .. } => return Ok(Source::Stack(stack.clone())),
+        PlaceArgs { context: Some(name), .. } => return Ok(Source::Context(name.clone(), false)),
+        PlaceArgs { data: None, stack: None, context: None } => {}
+    }
+    if let Some(name) = variable(CONTEXT) {
+        return Ok(Source::Context(name, false));
+    }
+    if let Some(stack) = variable(STACK) {
+        return Ok(Source::Stack(stack));
+    }
+    if set(&named) || set(&SERVICES) {
+        return Ok(Source::Environment);
+    }
+    if let Some(name) = in_use()? {
+        return Ok(Source::Context(name, true));
+    }
+    match (default, set(&aws) || profile) {
+        (true, _) => Ok(Source::Folder(PathBuf::from(DATA))),
+        (false, true) => Ok(Source::Environment),
+        (false, false) => Err(CliError::Failed(format!(
             "nothing says where Replicante runs: start it here with `{program} up -f FILE`, name its data folder \
-             with --data DIR, or the stack of a deployment on AWS with --stack NAME",
+             with --data DIR, the stack of a deployment on AWS with --stack NAME, or one of your contexts with --context NAME",
             program = out::program()
         ))),
     }
@@ -289,17 +379,56 @@ mod tests {
     use super::*;
 
     fn find(data: Option<&str>, set: &[&str], default: bool) -> Result<Source, CliError> {
-        found(&PlaceArgs { data: data.map(PathBuf::from), stack: None }, set, default)
+        found(&PlaceArgs { data: data.map(PathBuf::from), ..PlaceArgs::default() }, set, default)
     }
 
     fn found(args: &PlaceArgs, set: &[&str], default: bool) -> Result<Source, CliError> {
         let variable = |name: &str| set.contains(&name).then(|| "x".to_owned());
-        source(args, &variable, default, false)
+        source(args, &variable, &|| Ok(None), default, false)
+    }
+
+    #[test]
+    fn a_context_that_is_named_comes_before_the_environment_and_the_one_in_use_after_it() {
+        let named = PlaceArgs { context: Some("prod".into()), ..PlaceArgs::default() };
+        let with = |args: &PlaceArgs, set: &[&str]| {
+            let variable = |name: &str| set.contains(&name).then(|| "x".to_owned());
+            source(args, &variable, &|| Ok(Some("here".into())), true, false).unwrap()
+        };
+        let context = |name: &str, in_use| Source::Context(name.into(), in_use);
+        assert_eq!(with(&named, &["REPLICANTE_CONTEXT", "REPLICANTE_STACK"]), context("prod", false));
+        let none = PlaceArgs::default();
+        assert_eq!(with(&none, &["REPLICANTE_CONTEXT", "REPLICANTE_STACK"]), context("x", false));
+        assert_eq!(with(&none, &["REPLICANTE_STACK"]), Source::Stack("x".into()));
+        assert_eq!(with(&none, &["AWS_ENDPOINT_URL_SQS"]), Source::Environment);
+        assert_eq!(with(&none, &["AWS_REGION"]), context("here", true), "before the default folder");
+        for other in ["data", "stack"] {
+            let mut both = named.clone();
+            match other {
+                "data" => both.data = Some("d".into()),
+                _ => both.stack = Some("s".into()),
+            }
+            let refused = found(&both, &[], true).unwrap_err();
+            assert_eq!(refused.exit_code(), 2, "--context and --{other}");
+        }
+        // Of a file that is wrong nobody hears who does not need it.
+        let broken = || Err(CliError::Failed("wrong".into()));
+        let stack = |name: &str| (name == STACK).then(|| "x".to_owned());
+        assert_eq!(source(&none, &stack, &broken, true, false).unwrap(), Source::Stack("x".into()));
+        assert!(source(&none, &|_| None, &broken, true, false).is_err());
+    }
+
+    #[test]
+    fn a_context_on_aws_is_refused_where_the_environment_leads_elsewhere() {
+        let set = |name: &str| (name == "AWS_ENDPOINT_URL_SQS").then(|| "http://127.0.0.1:9".to_owned());
+        let refused = leads_elsewhere("prod", None, &set).unwrap_err().to_string();
+        insta::assert_snapshot!(refused, @"the context prod is on AWS, and AWS_ENDPOINT_URL_SQS leads to http://127.0.0.1:9: unset it, or name the endpoint in the context");
+        assert!(leads_elsewhere("prod", Some("http://127.0.0.1:4566"), &set).is_ok());
+        assert!(leads_elsewhere("prod", None, &|_| None).is_ok());
     }
 
     #[test]
     fn a_stack_comes_before_the_environment_and_the_one_that_is_named_before_its_variable() {
-        let named = PlaceArgs { data: None, stack: Some("prod".into()) };
+        let named = PlaceArgs { stack: Some("prod".into()), ..PlaceArgs::default() };
         let set = ["REPLICANTE_STACK", "REPLICANTE_TABLE", "AWS_ENDPOINT_URL"];
         assert_eq!(found(&named, &set, true).unwrap(), Source::Stack("prod".into()));
         assert_eq!(find(None, &set, true).unwrap(), Source::Stack("x".into()));
@@ -345,7 +474,7 @@ mod tests {
             SERVICES.iter().map(|name| ((*name).to_owned(), url.clone())).collect();
         let json = serde_json::to_string(&variables).unwrap();
         std::fs::write(folder.path().join(ENVIRONMENT), json).unwrap();
-        let args = PlaceArgs { data: Some(folder.path().to_owned()), stack: None };
+        let args = PlaceArgs { data: Some(folder.path().to_owned()), ..PlaceArgs::default() };
         assert!(Place::find(&args).await.is_ok_and(|place| place.local));
         drop(listener);
         // Where nothing listens, and no other process of this machine will.

@@ -6,8 +6,8 @@ use replicante_model::Kind;
 use replicante_model::name::SPREAD_SHARDS;
 use replicante_protocol::head::Head;
 
-use crate::out;
 use crate::view::style::Tone;
+use crate::{out, progress};
 
 /// Spread shards that are read at once.
 const AT_ONCE: usize = 8;
@@ -17,6 +17,7 @@ const AT_ONCE: usize = 8;
 /// # Errors
 /// When the table can't be read.
 pub async fn heads(table: &Table, kind: Kind) -> Result<Vec<Head>, AwsError> {
+    progress::say("reading the table");
     let shards: Vec<Heads> = stream::iter(0..SPREAD_SHARDS)
         .map(|shard| table.heads(kind, shard))
         .buffer_unordered(AT_ONCE)

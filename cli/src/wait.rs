@@ -8,11 +8,10 @@ use std::time::Duration;
 use replicante_aws::{AwsError, Table};
 use replicante_model::Timestamp;
 use replicante_model::summary::Summary;
-use replicante_model::time::human;
 use replicante_protocol::head::Head;
 use tokio::time::{Instant, sleep};
 
-use crate::progress::Progress;
+use crate::progress;
 
 /// Between two looks at a head: at first, and at most. A look costs a read unit.
 const FIRST: Duration = Duration::from_millis(20);
@@ -62,16 +61,13 @@ pub fn stage(before: &Head, head: Option<Head>, now: Timestamp) -> Stage {
 #[derive(Debug)]
 pub struct Wait {
     what: String,
-    began: Instant,
     until: Instant,
-    progress: Progress,
 }
 
 impl Wait {
     /// Waits for `what`, for so long at most.
     pub fn start(what: String, timeout: Duration) -> Self {
-        let began = Instant::now();
-        Wait { what, began, until: began + timeout, progress: Progress::start() }
+        Wait { what, until: Instant::now() + timeout }
     }
 
     /// The head once nobody holds the record: a task that comes while somebody does would be dropped. `None` when time is
@@ -79,7 +75,7 @@ impl Wait {
     ///
     /// # Errors
     /// When the table can't be read.
-    pub async fn free(&mut self, table: &Table, mut head: Head) -> Result<Option<Head>, AwsError> {
+    pub async fn free(&self, table: &Table, mut head: Head) -> Result<Option<Head>, AwsError> {
         let mut pause = FIRST;
         while head.is_held(Timestamp::now()) {
             if !self.go_on("another is at work on it", &mut pause).await {
@@ -98,7 +94,7 @@ impl Wait {
     ///
     /// # Errors
     /// When the table can't be read.
-    pub async fn end(&mut self, table: &Table, before: &Head) -> Result<Stage, AwsError> {
+    pub async fn end(&self, table: &Table, before: &Head) -> Result<Stage, AwsError> {
         let mut pause = FIRST;
         loop {
             let stage = stage(before, table.head(&before.record).await?, Timestamp::now());
@@ -114,13 +110,12 @@ impl Wait {
     }
 
     /// Waits for the time of the next look. False when time is over.
-    async fn go_on(&mut self, told: &str, pause: &mut Duration) -> bool {
+    async fn go_on(&self, told: &str, pause: &mut Duration) -> bool {
         let now = Instant::now();
         if now >= self.until {
             return false;
         }
-        let waited = human(Duration::from_secs(now.duration_since(self.began).as_secs()));
-        self.progress.show(&format!("{}: {told}, {waited}", self.what));
+        progress::say(format!("{}: {told}", self.what));
         sleep((*pause).min(self.until - now)).await;
         *pause = (*pause * 2).min(MOST);
         true

@@ -99,3 +99,51 @@ async fn what_is_wrong_is_said_with_the_way_out() {
     assert!(bare(None).contains("no region; set AWS_REGION"), "{}", bare(None));
     assert!(bare(Some("eu-central-1")).contains("no credentials"), "{}", bare(Some("eu-central-1")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stack_of_a_context_is_looked_up_where_the_context_says() {
+    let local = Local::start(&LocalConfig::default()).await.unwrap();
+    let fake = Fake::start().await;
+    fake.say(Said::error(400, "ValidationError", "Stack with id replicante does not exist"));
+    let folder = tempfile::tempdir().unwrap();
+    let credentials = "[ops]\naws_access_key_id = AKIDOFOPS\naws_secret_access_key = s\n";
+    std::fs::write(folder.path().join("credentials"), credentials).unwrap();
+    let text = format!(
+        "contexts:\n  prod: {{ stack: replicante, region: eu-west-9, profile: ops, endpoint: \"{}\" }}\n  \
+         aws: {{ stack: replicante }}\n",
+        fake.url
+    );
+    let file = folder.path().join("config.yaml");
+    std::fs::write(&file, text).unwrap();
+    let mut environment = local.environment.clone();
+    environment.insert(
+        "AWS_SHARED_CREDENTIALS_FILE".into(),
+        folder.path().join("credentials").display().to_string(),
+    );
+    let on = |context: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_replicante"));
+        command.envs(&environment).env("REPLICANTE_CONFIG", &file);
+        command.args(["get", "clusters", "--context", context]).output().unwrap()
+    };
+    // The region of the context, not of the environment.
+    let refused = stderr(&on("prod"));
+    assert!(refused.contains("there is no stack replicante in eu-west-9"), "{refused}");
+    // The credentials of the profile, though the environment holds some.
+    let asked = fake.asked();
+    assert!(asked.iter().all(|asked| format!("{asked:?}").contains("AKIDOFOPS/")), "{asked:?}");
+    // Its endpoint, too: that of the environment is nobody's.
+    environment.insert("AWS_ENDPOINT_URL_DYNAMODB".into(), "http://127.0.0.1:1".into());
+    let outputs = ["TableName", "StreamName", "DiscoveryQueueUrl", "RefreshQueueUrl", "Deployment"];
+    fake.say(Said::outputs(&outputs.map(|name| (name, "x"))));
+    let on = |context: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_replicante"));
+        command.envs(&environment).env("REPLICANTE_CONFIG", &file);
+        command.args(["get", "clusters", "--context", context]).output().unwrap()
+    };
+    let refused = stderr(&on("prod"));
+    assert!(refused.contains("in table x failed"), "{refused}");
+    let asked = fake.asked();
+    let refused = stderr(&on("aws"));
+    assert!(refused.contains("the context aws is on AWS, and AWS_ENDPOINT_URL_"), "{refused}");
+    assert_eq!(fake.asked().len(), asked.len(), "nobody was asked");
+}

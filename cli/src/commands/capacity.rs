@@ -19,10 +19,11 @@ use crate::view::table::{Cell, table};
 
 /// Values of `capacity`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples, with --nodes 5 --interval 60s each:\n  \
-    replicante capacity --clusters 1000                        one fleet, item by item\n  \
-    replicante capacity --clusters 100,10000 --batch 1,10      several, a line each\n  \
-    replicante capacity --clusters 1000 --prices eu.json       by another region's prices\n\n\
+#[command(after_help = "Examples:\n  \
+    replicante capacity --clusters 1000 --nodes 5 --interval 60s\n  \
+    replicante capacity --clusters 100,10000 --nodes 5 --interval 60s --batch 1,10\n  \
+    replicante capacity --clusters 1000 --nodes 5 --interval 60s --prices eu.json\n\n\
+    One fleet is shown item by item, several a line each; prices may be another region's.\n\
     A file of prices holds an object with some or all of the fields that `-o json`\n\
     shows. docs/cost.md says where the figures are from, and what is left out.")]
 pub struct CapacityArgs {

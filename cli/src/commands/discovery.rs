@@ -19,7 +19,7 @@ use crate::place::{Place, PlaceArgs};
 use crate::records::heads;
 use crate::view::dry_run;
 use crate::view::text::clean;
-use crate::{files, out};
+use crate::{files, out, progress};
 
 /// How long a secret counts: longer than a test lasts.
 const SECRETS_AGE: Duration = Duration::from_secs(300);
@@ -116,6 +116,7 @@ async fn test(args: TestArgs) -> Result<(), CliError> {
         let state = known.clone().unwrap_or_default();
         let now = Timestamp::now();
         let intents = Intents::at(now, table.intents(&record).await?);
+        progress::say("asking the source");
         match preview(&outside, &record.id, &discovery.spec, &state, &intents, now).await {
             Err(reason) => {
                 failed.get_or_insert(format!("{record}: the source gave no complete answer: {reason}"));

@@ -1,5 +1,7 @@
 //! `dlq`: the dead letters, tasks that failed too often.
 
+pub mod show;
+
 use std::collections::BTreeSet;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -10,12 +12,12 @@ use serde_json::{Value, json};
 
 use crate::commands::forget::confirm;
 use crate::error::CliError;
-use crate::out;
 use crate::place::{Place, PlaceArgs};
 use crate::view::clusters::ago;
 use crate::view::style::Tone;
 use crate::view::table::{Cell, table};
 use crate::view::text::{clean, count};
+use crate::{out, progress};
 
 /// How long messages are hidden from others while they are looked at or moved, in seconds.
 const HELD: i32 = 60;
@@ -26,6 +28,7 @@ const LISTED: usize = 1_000;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     replicante dlq list                    what failed too often\n  \
+    replicante dlq show 5fd1b2             the whole message, and what became of its record\n  \
     replicante dlq redrive                 tries it all again\n  \
     replicante dlq redrive --id 5fd1b2     ... one of them\n  \
     replicante dlq purge --queue refresh   forgets it: the schedule goes on all the same\n\n\
@@ -41,6 +44,8 @@ pub struct DlqArgs {
 pub enum What {
     /// Lists them
     List(ListArgs),
+    /// Shows one: the whole message, and what became of its record
+    Show(show::ShowArgs),
     /// Puts them back into their queue
     Redrive(RedriveArgs),
     /// Deletes them all
@@ -136,14 +141,14 @@ impl Letter {
 pub async fn run(args: DlqArgs) -> Result<(), CliError> {
     match args.what {
         What::List(args) => list(args).await,
+        What::Show(args) => show::show(args).await,
         What::Redrive(args) => redrive(args).await,
         What::Purge(args) => purge(args).await,
     }
 }
 
 /// The queues that are asked for, each with its dead-letter queue.
-async fn queues(args: &WhichArgs) -> Result<Vec<(Kind, Queue, Queue)>, CliError> {
-    let place = Place::find(&args.place).await?;
+async fn queues(place: &Place, args: &WhichArgs) -> Result<Vec<(Kind, Queue, Queue)>, CliError> {
     let kinds: &[Kind] = match args.queue {
         Some(QueueName::Refresh) => &[Kind::Cluster],
         Some(QueueName::Discovery) => &[Kind::Discovery],
@@ -162,6 +167,7 @@ async fn queues(args: &WhichArgs) -> Result<Vec<(Kind, Queue, Queue)>, CliError>
 
 /// The dead letters of a queue, hidden from others for a while.
 async fn held(kind: Kind, dead: &Queue) -> Result<Vec<Letter>, CliError> {
+    progress::say("reading dead letters");
     let mut letters: Vec<Letter> = Vec::new();
     let mut known = BTreeSet::new();
     while letters.len() < LISTED {
@@ -185,7 +191,7 @@ async fn let_go(dead: &Queue, letters: &[Letter]) -> Result<(), CliError> {
 
 async fn list(args: ListArgs) -> Result<(), CliError> {
     let mut all = Vec::new();
-    for (kind, _, dead) in queues(&args.which).await? {
+    for (kind, _, dead) in queues(&Place::find(&args.which.place).await?, &args.which).await? {
         let letters = held(kind, &dead).await?;
         let_go(&dead, &letters).await?;
         all.extend(letters);
@@ -243,7 +249,7 @@ async fn redrive(args: RedriveArgs) -> Result<(), CliError> {
         args.id.is_empty() || args.id.iter().any(|id| letter.message.id.starts_with(id.as_str()))
     };
     let (mut moved, mut foreign) = (0, 0);
-    for (kind, queue, dead) in queues(&args.which).await? {
+    for (kind, queue, dead) in queues(&Place::find(&args.which.place).await?, &args.which).await? {
         loop {
             let letters = held(kind, &dead).await?;
             let meant: Vec<&Letter> = letters.iter().filter(is_meant).collect();
@@ -295,7 +301,7 @@ async fn redrive(args: RedriveArgs) -> Result<(), CliError> {
 }
 
 async fn purge(args: PurgeArgs) -> Result<(), CliError> {
-    let queues = queues(&args.which).await?;
+    let queues = queues(&Place::find(&args.which.place).await?, &args.which).await?;
     let mut letters = 0;
     for (_, _, dead) in &queues {
         letters += dead.depth().await?.waiting;

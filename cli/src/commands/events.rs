@@ -26,12 +26,15 @@ pub const EARLIER: Duration = Duration::from_secs(300);
 /// Values of `events`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    replicante events --cluster zk-01 --since 2h         what changed in a cluster, in order\n  \
-    replicante events --type agent.down --type node.down only what went down\n  \
+    replicante events --cluster zk-01 --since 2h           what changed in a cluster, in order\n  \
+    replicante events --type agent.down --type node.down   only what went down\n  \
     replicante events --from 2026-11-23T08:00:00Z --to 1h  what changed between two moments\n  \
-    replicante events --follow --limit 10                the last ten, then those to come\n  \
+    replicante events --follow --limit 10                  the last ten, then those to come\n  \
+    replicante events --relative --since 10m               how long ago instead of when\n  \
+    replicante events -o cloudevents --follow              CloudEvents 1.0, one a line\n  \
     replicante events -o json | jq -r .type | sort | uniq -c\n\n\
-    Copies are dropped, and the order of each cluster is kept. Gaps are told on the standard error output.")]
+    Times are UTC. Copies are dropped, and the order of each cluster is kept.\n\
+    Gaps are told on the standard error output.")]
 pub struct EventsArgs {
     /// Only those of this cluster
     #[arg(short, long, value_name = "NAME")]
@@ -57,6 +60,9 @@ pub struct EventsArgs {
     /// How to show them
     #[arg(short, long, value_enum, default_value = "lines")]
     pub output: Output,
+    /// Says how long ago instead of when
+    #[arg(long)]
+    pub relative: bool,
     /// Only the last so many
     #[arg(short, long, value_name = "NUMBER")]
     pub limit: Option<usize>,
@@ -72,6 +78,8 @@ pub enum Output {
     Lines,
     /// For programs: the events as they were published, one a line
     Json,
+    /// The same: each is a CloudEvent 1.0
+    Cloudevents,
 }
 
 /// Reads a type, with or without its prefix; a group (`agent`) stands for all of its types.
@@ -144,6 +152,9 @@ impl Filter {
 /// # Errors
 /// When the stream can't be read.
 pub async fn run(args: EventsArgs) -> Result<(), CliError> {
+    if args.relative && args.output != Output::Lines {
+        return Err(CliError::Usage("--relative is for people: it needs -o lines".into()));
+    }
     let place = Place::find(&args.place).await?;
     let filter = Filter::of(&args, Timestamp::now());
     // Where the history was loaded from a file its arrival times are those of the start of `up`.
@@ -177,7 +188,7 @@ async fn past(args: &EventsArgs, filter: &Filter, history: &mut History) -> Resu
         }
         for seen in some.into_iter().filter(|seen| filter.takes(seen)) {
             match &mut last {
-                None => one(&seen, args.output)?,
+                None => one(&seen, args)?,
                 Some(last) => last.add(seen),
             }
         }
@@ -186,7 +197,7 @@ async fn past(args: &EventsArgs, filter: &Filter, history: &mut History) -> Resu
         }
     }
     odd(filter, history);
-    last.iter().flat_map(|last| last.events.values()).try_for_each(|seen| one(seen, args.output))
+    last.iter().flat_map(|last| last.events.values()).try_for_each(|seen| one(seen, args))
 }
 
 /// The last so many events, in the order of their times.
@@ -224,14 +235,17 @@ async fn follow(args: &EventsArgs, filter: &Filter, history: &mut History) -> Re
         let mut some = history.rest().await?;
         some.extend(history.order.settle_gaps(Timestamp::now()));
         odd(filter, history);
-        some.iter().filter(|seen| filter.takes(seen)).try_for_each(|seen| one(seen, args.output))?;
+        some.iter().filter(|seen| filter.takes(seen)).try_for_each(|seen| one(seen, args))?;
     }
 }
 
-fn one(seen: &Seen, output: Output) -> Result<(), CliError> {
-    match output {
-        Output::Json => out::raw(&seen.bytes),
-        Output::Lines => out::line(Line::of(seen, Times::Full).show(None)),
+fn one(seen: &Seen, args: &EventsArgs) -> Result<(), CliError> {
+    match args.output {
+        Output::Json | Output::Cloudevents => out::raw(&seen.bytes),
+        Output::Lines => {
+            let times = if args.relative { Times::Ago(Timestamp::now()) } else { Times::Full };
+            out::line(Line::of(seen, times).show(None))
+        }
     }
 }
 

@@ -13,7 +13,6 @@ use serde_json::json;
 
 use crate::error::CliError;
 use crate::health::{Finding, Lengths, Looked, Severity, findings};
-use crate::out;
 use crate::place::{Place, PlaceArgs};
 use crate::records::heads;
 use crate::view::clusters::healths;
@@ -21,6 +20,7 @@ use crate::view::event::name as name_of;
 use crate::view::record::{json_of_pause, paused};
 use crate::view::style::{Tone, bold};
 use crate::view::text::{clean, count, pad, thousands};
+use crate::{out, progress};
 
 /// Exit codes beside those of every command.
 const WARNING: u8 = 3;
@@ -84,6 +84,7 @@ async fn look(place: &Place) -> Result<Looked, CliError> {
     };
     for kind in [Kind::Cluster, Kind::Discovery] {
         looked.heads.insert(kind, heads(&table, kind).await?);
+        progress::say("asking the queues");
         let queue = place.queue(kind)?;
         let dead = match queue.dead_letters().await? {
             Some(dead) => Some(dead.depth().await?.waiting),

@@ -73,7 +73,7 @@ pub async fn run(args: TaskArgs, kind: Kind) -> Result<(), CliError> {
     let actor = actor_of(args.actor);
     let what = what(kind);
     if args.wait {
-        let mut wait = Wait::start(format!("{what} of {name}"), args.timeout);
+        let wait = Wait::start(format!("{what} of {name}"), args.timeout);
         let stage = match wait.free(&table, head).await? {
             None => Stage::AtWork,
             Some(head) => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
@@ -22,6 +23,7 @@ use crate::args::{between, duration};
 use crate::error::CliError;
 use crate::place::DATA;
 use crate::records::heads;
+use crate::runs::{Run, RunLog};
 use crate::signals::{Interrupts, until};
 use crate::tally::SharedTally;
 use crate::view::clusters::healths;
@@ -50,7 +52,7 @@ pub struct UpArgs {
     /// Objects to apply before it starts: YAML or JSON, `-` for the standard input
     #[arg(short, long = "file", value_name = "FILE", num_args = 1..)]
     pub files: Vec<PathBuf>,
-    /// Folder for the table, the history and the endpoints
+    /// Folder for the table, the history, the log of tasks and the endpoints
     #[arg(long, default_value = DATA, value_name = "DIR")]
     pub data: PathBuf,
     /// How often the schedulers run, from 1s to 5m, and the shortest interval
@@ -111,7 +113,18 @@ pub async fn run(args: UpArgs) -> Result<(), CliError> {
 
     let tally = SharedTally::default();
     let (failed, failures) = mpsc::unbounded_channel();
+    let runs = Mutex::new(
+        RunLog::open(&args.data)
+            .map_err(|error| CliError::file("opening the log of tasks in", &args.data, error))?,
+    );
+    let unwritten = Once::new();
     let observer = tally.observer(move |report| {
+        let mut runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = runs.add(&Run::of(report)) {
+            // It is a log: work goes on without it.
+            unwritten.call_once(|| out::note(format_args!("the log of tasks can't be written: {error}")));
+        }
+        drop(runs);
         if report.outcome == Outcome::Failed {
             // Nobody listens any more once the command ends.
             let _ = failed.send(failure(report));

@@ -222,6 +222,40 @@ fn every_type_of_event_is_one_line_that_says_what_changed() {
 }
 
 #[test]
+fn what_was_before_is_shown_wherever_the_event_tells_it() {
+    let is_told = |value: &Value| !matches!(value, Value::Null);
+    for change in every_change() {
+        let data = &serde_json::to_value(&change).unwrap()["data"];
+        if is_told(&data["before"]) && is_told(&data["after"]) {
+            assert!(describe(&change).contains(" -> "), "{}: {}", change.name(), describe(&change));
+        }
+    }
+}
+
+#[test]
+fn every_event_is_a_cloud_event_as_it_is_published() {
+    let is_name = |name: &str| {
+        (1..=20).contains(&name.len()) && name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+    };
+    let record = replicante_model::RecordName::cluster("default", "orders");
+    let seen = crate::view::given::events(&record, &every_change());
+    assert_eq!(seen.len(), every_change().len());
+    for seen in seen {
+        assert!(!seen.bytes.contains(&b'\n'), "one line");
+        let event: Map<String, Value> = serde_json::from_slice(&seen.bytes).unwrap();
+        assert_eq!(event["specversion"], "1.0");
+        for required in ["id", "source", "type"] {
+            assert!(event[required].as_str().is_some_and(|text| !text.is_empty()), "{required}");
+        }
+        assert!(Timestamp::parse(event["time"].as_str().unwrap()).is_ok());
+        for (name, value) in event.iter().filter(|(name, _)| *name != "data") {
+            // An attribute is a text, a truth or a number of 32 bits; objects and lists are for the data.
+            assert!(is_name(name) && !value.is_object() && !value.is_array(), "{name}: {value}");
+        }
+    }
+}
+
+#[test]
 fn contradictions_name_who_says_what() {
     let repeated =
         IdentityConflict::RepeatedNodeId { reported: "b:9092".into(), nodes: vec!["n1".into(), "n2".into()] };

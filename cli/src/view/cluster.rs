@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use replicante_model::Timestamp;
 use replicante_model::actions::{ActionView, NodeActions};
-use replicante_model::observation::Role;
+use replicante_model::observation::{Offset, Role};
 use replicante_model::pause::Pauses;
 use replicante_model::time::human;
 use replicante_model::view::{ClusterState, ClusterView, Health, NodeStatus, NodeView, ShardReading};
@@ -21,6 +21,8 @@ use crate::view::text::{clean, count, list, pad};
 const SHARDS: usize = 100;
 /// Actions that are shown.
 const ACTIONS: usize = 20;
+/// Intervals after which a refresh is said to be missing.
+const LATE: u32 = 3;
 /// Holders of a shard that are shown.
 const HOLDERS: usize = 9;
 
@@ -49,13 +51,22 @@ pub fn cluster(
     if let Some(discovery) = view.and_then(|view| view.discovery.as_deref()) {
         fact("discovery", discovery);
     }
-    let mut refreshed = ago(row.refreshed, now);
+    let refreshed_at = ago(row.refreshed, now);
+    let mut refreshed = refreshed_at.clone();
     if row.refreshed.is_some() {
         refreshed.push_str(&format!(" ({}, in {} ms)", row.summary.outcome, row.summary.ms));
     }
     fact("refreshed", &format!("{refreshed}; {}", schedule(head, row.pause.as_ref(), now)));
     if let Some(reason) = &row.summary.reason {
         fact("reason", reason);
+    }
+    if let Some(state) =
+        state.filter(|state| row.summary.outcome == "failed" && state.read_at > Timestamp::ZERO)
+    {
+        // Whatever was found since then is stored at the latest some minutes after.
+        fact("shown", &format!("as of {}, or somewhat later: refreshes fail", ago(Some(state.read_at), now)));
+    } else if head.enabled && row.refreshed.is_some_and(|at| now.since(at) > head.interval * LATE) {
+        fact("shown", &format!("as of {refreshed_at}: no refresh since, is a worker running?"));
     }
     fact("history", &format!("{} in epoch {}", count(head.sequence, "event"), head.epoch));
     if let Some(since) = view.and_then(|view| view.missing_since) {
@@ -84,7 +95,7 @@ pub fn cluster(
         let stored = state.readings.get(id).and_then(|readings| readings.last_seen);
         ago(stored.max(refreshed.filter(|_| up)), now)
     };
-    lines.extend(nodes(view, Some(&seen), most));
+    lines.extend(nodes(view, Some((&seen, state)), most));
     if !view.nodes.values().all(|node| node.shards.is_empty()) {
         lines.push(String::new());
         lines.extend(shards(view, state, most));
@@ -153,7 +164,10 @@ fn actions(state: &ClusterState, most: Option<usize>) -> Vec<String> {
 /// When a node was seen last, in words.
 type Seen<'s> = &'s dyn Fn(&str, &NodeView) -> String;
 
-fn nodes(view: &ClusterView, seen: Option<Seen<'_>>, most: Option<usize>) -> Vec<String> {
+/// `known`: when nodes were seen last, and their readings; none of a view of the past.
+fn nodes(view: &ClusterView, known: Option<(Seen<'_>, &ClusterState)>, most: Option<usize>) -> Vec<String> {
+    let lags = |id: &str| known.and_then(|(_, state)| furthest(state, id));
+    let has_lags = view.nodes.keys().any(|id| lags(id).is_some());
     let row = |(id, node): (&String, &NodeView)| {
         let detail = |of: fn(&replicante_model::observation::NodeDetails) -> &str| {
             node.details.as_ref().map_or("-", of).to_owned()
@@ -165,13 +179,17 @@ fn nodes(view: &ClusterView, seen: Option<Seen<'_>>, most: Option<usize>) -> Vec
             Cell::text(detail(|details| &details.version)),
             Cell::text(node.agent.as_ref().map_or_else(|| "-".into(), agent)),
         ];
-        cells.extend(seen.map(|seen| Cell::text(seen(id, node))));
+        if has_lags {
+            cells.push(Cell::text(lags(id).unwrap_or_else(|| "-".into())));
+        }
+        cells.extend(known.map(|(seen, _)| Cell::text(seen(id, node))));
         cells.push(Cell::text(&node.address));
         cells
     };
     let rows: Vec<Vec<Cell>> = view.nodes.iter().map(row).collect();
     let mut heading = vec!["NODE", "STATUS", "KIND", "VERSION", "AGENT"];
-    heading.extend(seen.map(|_| "LAST SEEN"));
+    heading.extend(has_lags.then_some("BEHIND"));
+    heading.extend(known.map(|_| "LAST SEEN"));
     heading.push("ADDRESS");
     let mut lines = table(&heading, &rows, most);
     for (id, node) in &view.nodes {
@@ -238,16 +256,26 @@ fn holder(node: &str, held: &Role, reading: Option<&ShardReading>) -> Option<Str
         other => vec![role(other).to_owned()],
     };
     if let Some(lag) = reading.and_then(|reading| reading.lag.as_ref()).filter(|lag| lag.value != 0) {
-        let value = u64::try_from(lag.value).unwrap_or(0);
-        // Spans are written as such; the store's own unit goes without saying.
-        let behind = match lag.unit.as_str() {
-            "seconds" => human(Duration::from_secs(value)),
-            "milliseconds" => human(Duration::from_millis(value)),
-            _ => lag.value.to_string(),
-        };
-        notes.push(format!("{behind} behind"));
+        notes.push(format!("{} behind", behind(lag)));
     }
     Some(if notes.is_empty() { node.to_owned() } else { format!("{node} ({})", notes.join(", ")) })
+}
+
+/// How far a node is behind, in words. Spans are written as such; the store's own unit goes without saying.
+fn behind(lag: &Offset) -> String {
+    let value = u64::try_from(lag.value).unwrap_or(0);
+    match lag.unit.as_str() {
+        "seconds" => human(Duration::from_secs(value)),
+        "milliseconds" => human(Duration::from_millis(value)),
+        _ => lag.value.to_string(),
+    }
+}
+
+/// How far a node is behind with the shard that it is furthest behind with. Shards of a node count in one unit.
+fn furthest(state: &ClusterState, node: &str) -> Option<String> {
+    let shards = &state.readings.get(node)?.shards;
+    let lags = shards.values().filter_map(|reading| reading.lag.as_ref());
+    lags.max_by_key(|lag| lag.value).map(behind)
 }
 
 /// Who leads a shard that one node alone holds.
@@ -262,6 +290,7 @@ fn sole_primary(view: &ClusterView, shard: &str) -> String {
 mod tests {
     use super::*;
     use crate::view::given::{NOW, cluster_head, plain, state};
+    use replicante_model::summary::Summary;
 
     #[test]
     fn a_cluster_is_shown_with_its_nodes_and_who_leads_its_shards() {
@@ -274,10 +303,10 @@ mod tests {
           history    42 events in epoch 1767315845
           conflict   node-2 says it is b7:9092
 
-        NODE              STATUS      KIND   VERSION  AGENT             LAST SEEN  ADDRESS
-        node-1 (b1:9092)  up          Kafka  3.7.0    agent 0.6.0 (v1)  2s ago     http://10.0.0.1:8000
-        node-2 (b2:9092)  up          Kafka  3.7.0    agent 0.6.0 (v1)  2s ago     http://10.0.0.2:8000
-        node-3 (b3:9092)  agent down  Kafka  3.7.0    agent 0.6.0 (v1)  90s ago    http://10.0.0.3:8000
+        NODE              STATUS      KIND   VERSION  AGENT             BEHIND  LAST SEEN  ADDRESS
+        node-1 (b1:9092)  up          Kafka  3.7.0    agent 0.6.0 (v1)  -       2s ago     http://10.0.0.1:8000
+        node-2 (b2:9092)  up          Kafka  3.7.0    agent 0.6.0 (v1)  10      2s ago     http://10.0.0.2:8000
+        node-3 (b3:9092)  agent down  Kafka  3.7.0    agent 0.6.0 (v1)  -       90s ago    http://10.0.0.3:8000
           node-3: connection refused
 
         SHARD     PRIMARY  OTHERS
@@ -285,6 +314,24 @@ mod tests {
         orders/0  node-1   node-2 (10 behind) and node-3 (recovering)
         how far they are behind was stored 90s ago
         ");
+    }
+
+    #[test]
+    fn what_is_shown_is_said_to_be_old_when_refreshes_fail_or_do_not_come() {
+        let shown = |head: &Head, now| {
+            let lines = cluster(head, Some(&state()), &Pauses::default(), now, None);
+            lines.into_iter().find(|line| line.starts_with("  shown")).unwrap_or_default()
+        };
+        let mut head = cluster_head();
+        assert_eq!(shown(&head, NOW.plus(Duration::from_secs(170))), "");
+        let later = NOW.plus(Duration::from_secs(240));
+        insta::assert_snapshot!(shown(&head, later), @"  shown      as of 4m ago: no refresh since, is a worker running?");
+        head.enabled = false;
+        assert_eq!(shown(&head, later), "", "nobody waits for it");
+        let mut summary = Summary::parse(head.summary.as_deref());
+        summary.outcome = "failed".into();
+        head.summary = Some(summary.to_json());
+        insta::assert_snapshot!(shown(&head, NOW), @"  shown      as of 90s ago, or somewhat later: refreshes fail");
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Events as lines: time, cluster, type, what changed.
 
-use replicante_model::{Kind, RecordName};
+use replicante_model::{Kind, RecordName, Timestamp};
 
 use crate::order::Seen;
 use crate::view::change::{describe, tone};
+use crate::view::clusters::ago;
 use crate::view::style::Tone;
+use crate::view::table::{Cell, table};
 use crate::view::text::{clean, fit, pad};
 
 /// Columns of names where space is scarce; longer ones shift their line.
@@ -34,13 +36,15 @@ pub enum Times {
     Full,
     /// The time of the day in UTC, to the second.
     Clock,
+    /// How long ago it is at this time.
+    Ago(Timestamp),
 }
 
 impl Times {
     /// Columns of names and types beside such times; longer ones shift their line.
     fn columns(self) -> (usize, usize) {
         match self {
-            Times::Full => (16, 27),
+            Times::Full | Times::Ago(_) => (16, 27),
             Times::Clock => (NAME, 22),
         }
     }
@@ -75,6 +79,22 @@ impl Line {
     }
 }
 
+/// The last events of one record, as a part of its page.
+pub fn recent(events: &[Seen], now: Timestamp, most: Option<usize>) -> Vec<String> {
+    if events.is_empty() {
+        return vec![Tone::Quiet.paint("no event within the last hour")];
+    }
+    let row = |seen: &Seen| {
+        let change = &seen.event.change;
+        vec![
+            Cell::text(ago(Timestamp::parse(&seen.event.time).ok(), now)),
+            Cell::text(change.name()).toned(tone(change)),
+            Cell::text(describe(change)),
+        ]
+    };
+    table(&["WHEN", "EVENT", "WHAT"], &events.iter().map(row).collect::<Vec<_>>(), most)
+}
+
 /// The name of a record as lists show it: the default namespace goes without saying.
 pub fn name(record: &RecordName) -> String {
     let id = match record.namespace.as_str() {
@@ -92,13 +112,18 @@ pub fn time(rfc3339: &str, times: Times) -> String {
     match times {
         Times::Full => clean(rfc3339).into_owned(),
         Times::Clock => clean(rfc3339.get(11..19).unwrap_or(rfc3339)).into_owned(),
+        Times::Ago(now) => match Timestamp::parse(rfc3339) {
+            // As wide as the widest, `119m ago`.
+            Ok(time) => format!("{:>8}", ago(Some(time), now)),
+            Err(_) => clean(rfc3339).into_owned(),
+        },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::given::{events, plain};
+    use crate::view::given::{NOW, events, plain};
     use replicante_model::change::Change;
     use replicante_model::view::Health;
 
@@ -122,6 +147,19 @@ mod tests {
         2026-01-02T02:04:05.000Z  prod/a-very-long-name-of-a-cluster  cluster.health_changed       healthy -> degraded
         2026-01-02T02:04:05.000Z  discovery fleet   discovery.failed             status 500
         ");
+        let later = NOW.plus(std::time::Duration::from_secs(725));
+        insta::assert_snapshot!(lines(Times::Ago(later), None), @"
+        12m ago  zk-01             cluster.health_changed       healthy -> degraded
+        12m ago  zk-01             agent.new                    n�[2J1 at http://10.0.0.1:8000
+        12m ago  prod/a-very-long-name-of-a-cluster  cluster.health_changed       healthy -> degraded
+        12m ago  discovery fleet   discovery.failed             status 500
+        ");
+        insta::assert_snapshot!(plain(&recent(&seen[..2], later, None)), @"
+        WHEN     EVENT                   WHAT
+        12m ago  cluster.health_changed  healthy -> degraded
+        12m ago  agent.new               n�[2J1 at http://10.0.0.1:8000
+        ");
+        assert_eq!(plain(&recent(&[], later, None)), "no event within the last hour");
         insta::assert_snapshot!(lines(Times::Clock, Some(60)), @"
         02:04:05  zk-01         cluster.health_changed  healthy -> …
         02:04:05  zk-01         agent.new               n�[2J1 at h…

@@ -34,7 +34,12 @@ impl Rig {
         Rig { runtime, local, stream, next: BTreeMap::new() }
     }
 
-    fn publish(&mut self, cluster: &str, time: Timestamp, changes: &[Change]) {
+    /// The next event of a cluster is the one after this number.
+    pub fn begin(&mut self, cluster: &str, after: u64) {
+        self.next.insert(cluster.to_owned(), after);
+    }
+
+    pub fn publish(&mut self, cluster: &str, time: Timestamp, changes: &[Change]) {
         let record = RecordName::cluster("default", cluster);
         let next = self.next.entry(cluster.to_owned()).or_default();
         let (source, epoch) = ("/replicante/test", 7);
@@ -57,7 +62,7 @@ impl Rig {
         assert_eq!(published, events.len(), "{problem:?}");
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = replicante(args);
         command.envs(&self.local.environment);
         command
@@ -228,6 +233,13 @@ fn a_moment_of_the_past_is_what_was_known_then() {
     };
     assert_eq!(times(&["events", "--from", "45m", "--to", "35m"]).len(), 2);
     assert_eq!(times(&["events", "--since", "25m"]), BTreeSet::from(["billing".to_owned()]));
+    let (_, json, _) = rig.run(&["events", "-o", "json"]);
+    let (code, cloudevents, _) = rig.run(&["events", "-o", "cloudevents"]);
+    assert!(code == Some(0) && !json.is_empty() && json == cloudevents, "they are published as such");
+    let (_, out, _) = rig.run(&["events", "--relative", "--cluster", "orders", "--limit", "1"]);
+    assert!(out.trim_start().starts_with("30m ago  orders"), "{out}");
+    let (code, _, errors) = rig.run(&["events", "--relative", "-o", "json"]);
+    assert!(code == Some(2) && errors.contains("needs -o lines"), "{errors}");
     let (code, _, errors) = rig.run(&["events", "--from", "2026-11-23T08:00:00"]);
     assert!(code == Some(2) && errors.contains("add Z for UTC"), "{errors}");
 }

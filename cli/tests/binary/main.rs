@@ -4,13 +4,18 @@
 #![allow(clippy::unwrap_used)]
 #![cfg(unix)]
 
+mod context;
+mod doctor;
+mod examples;
 mod history;
 mod operate;
+mod page;
 mod promises;
 mod removal;
 mod s3;
 mod secrets;
 mod sigkill;
+mod wrong;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;

@@ -49,6 +49,18 @@ fn dead_letters_are_critical_until_they_are_put_back_or_deleted() {
 
     let (_, out, _) = rig.run(&["dlq", "list", "-o", "json"]);
     let id = json(&out)[0]["id"].as_str().unwrap().to_owned();
+    let (code, out, errors) = rig.run(&["dlq", "show", &id[..12]]);
+    assert!(code == Some(0) && out.starts_with(&id) && out.contains("its record is gone"), "{out}{errors}");
+    let (code, out, _) = rig.run(&["dlq", "show", &id, "-o", "json"]);
+    let body = json(json(&out)["body"].as_str().unwrap());
+    assert_eq!((code, body["kind"].as_str()), (Some(0), Some("cluster")), "the whole message: {out}");
+    let (code, _, errors) = rig.run(&["dlq", "show", "nobody"]);
+    assert!(code == Some(1) && errors.contains("no dead letter has the id nobody"), "{errors}");
+    let (code, _, errors) = rig.run(&["dlq", "show", ""]);
+    assert!(code == Some(1) && errors.contains("and 20 more") && errors.lines().count() == 1, "{errors}");
+    // Whoever looks hides nothing from the next.
+    let (_, out, _) = rig.run(&["dlq", "list", "-o", "json"]);
+    assert_eq!(json(&out).as_array().map(Vec::len), Some(25));
     let (code, out, errors) = rig.run(&["dlq", "redrive", "--id", &id[..12]]);
     assert_eq!((code, out.as_str()), (Some(0), "1 task put back\n"), "{errors}");
     let depth = |queue: &Queue| rig.runtime.block_on(queue.depth()).unwrap();

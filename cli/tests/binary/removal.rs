@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use crate::{replicante, up};
 
-struct Deployment {
-    folder: tempfile::TempDir,
+/// A running deployment of clusters whose agents nobody can connect to.
+pub struct Deployment {
+    pub folder: tempfile::TempDir,
     up: std::process::Child,
 }
 
@@ -20,9 +21,14 @@ impl Drop for Deployment {
 }
 
 impl Deployment {
-    fn start(clusters: &[&str]) -> Self {
+    pub fn start(clusters: &[&str]) -> Self {
+        Self::at(clusters, "http://127.0.0.1:1")
+    }
+
+    /// The same, with their agents at this address.
+    pub fn at(clusters: &[&str], address: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        list(folder.path(), clusters);
+        list_at(folder.path(), clusters, address);
         let objects = folder.path().join("fleet.yaml");
         let source = folder.path().join("clusters.json");
         let text = format!(
@@ -32,18 +38,19 @@ impl Deployment {
             source.display()
         );
         std::fs::write(&objects, text).unwrap();
-        let up = up(&objects, &folder.path().join("data"));
+        let up = up(&objects, &folder.path().join(".replicante"));
         Deployment { folder, up }
     }
 
-    fn run(&self, args: &[&str]) -> (Option<i32>, String, String) {
-        let output = replicante(args).arg("--data").arg(self.folder.path().join("data")).output().unwrap();
+    pub fn run(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        let output =
+            replicante(args).arg("--data").arg(self.folder.path().join(".replicante")).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (output.status.code(), text(&output.stdout), text(&output.stderr))
     }
 
     /// Waits until the clusters are these, each refreshed at least once.
-    fn wait_for(&self, clusters: &[&str]) {
+    pub fn wait_for(&self, clusters: &[&str]) {
         let began = Instant::now();
         loop {
             let (_, out, errors) = self.run(&["get", "clusters", "-o", "json"]);
@@ -59,7 +66,11 @@ impl Deployment {
 }
 
 fn list(folder: &Path, clusters: &[&str]) {
-    let record = |id: &&str| json!({ "cluster_id": id, "nodes": ["http://127.0.0.1:1"] });
+    list_at(folder, clusters, "http://127.0.0.1:1");
+}
+
+fn list_at(folder: &Path, clusters: &[&str], address: &str) {
+    let record = |id: &&str| json!({ "cluster_id": id, "nodes": [address] });
     let clusters: Vec<Value> = clusters.iter().map(record).collect();
     // As a whole: a reader never sees half of it.
     let new = folder.join("new.json");

@@ -19,7 +19,7 @@ use replicante_model::summary::Summary;
 use replicante_model::view::{ClusterState, NodeStatus};
 use replicante_outbound::{Outbound, Secrets};
 use replicante_protocol::turns::{Turns, group};
-use replicante_settings::Settings;
+use replicante_settings::{AddressPolicy, Settings};
 use replicante_ssm::Parameters;
 use replicante_worker::{Context, Delivered, Function, Job, WorkError, Worked};
 
@@ -43,10 +43,9 @@ impl Job for Refresh {
     type State = ClusterState;
 
     fn new(clients: &Clients, settings: &Settings) -> Self {
-        let secrets = Secrets::new(Parameters::of(clients.account()), settings.secrets_age);
-        let outbound = Arc::new(Outbound::with_secrets(settings.addresses.clone(), secrets));
+        let Settings { addresses, secrets_age, polls_per_function, .. } = settings;
         Refresh {
-            agents: Agents::new(outbound, settings.polls_per_function),
+            agents: agents(clients, addresses.clone(), *secrets_age, *polls_per_function),
             polls_per_cluster: settings.polls_per_cluster,
             back_off: settings.back_off,
             rules: Rules { readings_age: settings.readings_age, retention: settings.retention },
@@ -65,7 +64,6 @@ impl Job for Refresh {
                 "{record} has no discovery item: its discovery has yet to write it"
             )));
         };
-        let nodes = state.view.as_ref().map(|view| &view.nodes);
         let turns = Turns::of(context.head, context.task, context.now, self.back_off);
         let count = item.record.nodes.len();
         // An agent that stays silent is not asked every time: it makes the whole refresh wait for its timeout.
@@ -78,17 +76,7 @@ impl Job for Refresh {
             .nodes
             .iter()
             .filter(|(id, _)| has_turn(id))
-            .map(|(id, address)| {
-                let known = nodes.and_then(|nodes| nodes.get(id));
-                Target {
-                    node_id: id,
-                    address,
-                    // A node that was never polled is asked everything at once.
-                    was_down: known.is_some_and(|node| node.status != NodeStatus::Up && node.agent.is_some()),
-                    last_api: known.and_then(|node| node.agent.as_ref()).map(|agent| agent.api),
-                    actions: state.actions.get(id),
-                }
-            })
+            .map(|(id, address)| target(id, address, &state))
             .collect();
         // A cluster that its source no longer reports is no longer polled: what is shown of it is stale.
         let targets =
@@ -140,6 +128,31 @@ impl Job for Refresh {
             what: format!("the outbox of {}", context.head.record),
             problem: "a cluster's commit delivers no items".into(),
         })
+    }
+}
+
+/// The agents, as a worker reaches them: where `addresses` allows, at most `in_flight` nodes at once. What is read of a
+/// secret counts for `secrets_age`.
+pub fn agents(
+    clients: &Clients,
+    addresses: AddressPolicy,
+    secrets_age: Duration,
+    in_flight: usize,
+) -> Agents {
+    let secrets = Secrets::new(Parameters::of(clients.account()), secrets_age);
+    Agents::new(Arc::new(Outbound::with_secrets(addresses, secrets)), in_flight)
+}
+
+/// A node to poll, with what is remembered of it.
+pub fn target<'a>(id: &'a str, address: &'a str, state: &'a ClusterState) -> Target<'a> {
+    let known = state.view.as_ref().and_then(|view| view.nodes.get(id));
+    Target {
+        node_id: id,
+        address,
+        // A node that was never polled is asked everything at once.
+        was_down: known.is_some_and(|node| node.status != NodeStatus::Up && node.agent.is_some()),
+        last_api: known.and_then(|node| node.agent.as_ref()).map(|agent| agent.api),
+        actions: state.actions.get(id),
     }
 }
 

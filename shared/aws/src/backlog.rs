@@ -1,8 +1,8 @@
 //! What operators see and do of queues: how much is in them, and the dead letters.
 
 use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, QueueAttributeName};
-use serde::Deserialize;
 
+use crate::describe::Redrive;
 use crate::error::AwsError;
 use crate::queue::{BATCH, Message, Queue};
 
@@ -59,7 +59,7 @@ impl Queue {
         let Some(policy) = policy else { return Ok(None) };
         let policy: Redrive =
             serde_json::from_str(policy).map_err(|error| AwsError::stored(action(), error))?;
-        let name = policy.dead_letter_target_arn.rsplit(':').next().unwrap_or_default();
+        let name = policy.target.rsplit(':').next().unwrap_or_default();
         let answer = self.client.get_queue_url().queue_name(name).send().await;
         let answer = answer.map_err(|error| AwsError::call(action(), &error))?;
         let url = answer.queue_url.ok_or_else(|| AwsError::stored(action(), "the answer has no URL"))?;
@@ -104,10 +104,4 @@ impl Queue {
             .map(|_| ())
             .map_err(|error| AwsError::call(format!("deleting all messages of {}", self.url()), &error))
     }
-}
-
-#[derive(Deserialize)]
-struct Redrive {
-    #[serde(rename = "deadLetterTargetArn")]
-    dead_letter_target_arn: String,
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -51,12 +52,15 @@ impl Account {
         Self::given(local_config().to_builder().endpoint_url(endpoint).build())
     }
 
-    /// The account of whoever sits at a terminal, by the SDK's default chain.
-    pub fn of_terminal() -> Self {
-        Account(Arc::new(|service: &str| {
-            let endpoint = std::env::var(format!("AWS_ENDPOINT_URL_{service}")).ok();
+    /// The account of whoever sits at a terminal, by what is said and the SDK's default chain.
+    pub fn of_terminal(said: &Said) -> Self {
+        let said = said.clone();
+        Account(Arc::new(move |service: &str| {
+            let named = || std::env::var(format!("AWS_ENDPOINT_URL_{service}")).ok();
+            let endpoint = said.endpoint.clone().or_else(named);
+            let said = said.clone();
             async move {
-                let config = default_chain().await;
+                let config = default_chain(&said).await;
                 match endpoint.filter(|url| !url.is_empty()) {
                     Some(url) => config.to_builder().endpoint_url(url).build(),
                     None => config,
@@ -73,6 +77,17 @@ impl std::fmt::Debug for Account {
     }
 }
 
+/// What is said of AWS where somebody sits at a terminal. Each goes before what the environment says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// The region.
+    pub region: Option<String>,
+    /// The profile whose credentials are used: also where the environment holds some.
+    pub profile: Option<String>,
+    /// Where all services listen, when they are not AWS's own.
+    pub endpoint: Option<String>,
+}
+
 /// The clients of the services.
 #[derive(Clone, Debug)]
 pub struct Clients {
@@ -83,10 +98,10 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Clients of whoever sits at a terminal: region, credentials and `AWS_ENDPOINT_URL_*` from the environment or a
-    /// profile, by the SDK's default chain.
-    pub async fn from_env() -> Self {
-        let config = default_chain().await;
+    /// Clients of whoever sits at a terminal: as is said, else region, credentials and `AWS_ENDPOINT_URL_*` from the
+    /// environment or a profile, by the SDK's default chain.
+    pub async fn of_terminal(said: &Said) -> Self {
+        let config = default_chain(said).await;
         Clients {
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
             sqs: aws_sdk_sqs::Client::new(&config),
@@ -148,7 +163,7 @@ impl Clients {
             };
             Some(endpoint.clone())
         };
-        Self::on(config, endpoint, Account::of_terminal())
+        Self::on(config, endpoint, Account::of_terminal(&Said::default()))
     }
 
     /// Whose objects of S3 and parameters of Systems Manager are read.
@@ -179,13 +194,24 @@ impl Clients {
     }
 }
 
-/// Region, credentials and `AWS_ENDPOINT_URL_*` from the environment, a profile, or wherever else the SDK looks.
-async fn default_chain() -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::latest())
+/// Region, credentials and `AWS_ENDPOINT_URL_*` as is said, else from the environment, a profile, or wherever else the SDK
+/// looks.
+async fn default_chain(said: &Said) -> SdkConfig {
+    let mut chain = aws_config::defaults(BehaviorVersion::latest())
         .retry_config(RetryConfig::standard().with_max_attempts(4))
-        .timeout_config(timeouts())
-        .load()
-        .await
+        .timeout_config(timeouts());
+    if let Some(region) = &said.region {
+        chain = chain.region(Region::new(region.clone()));
+    }
+    if let Some(profile) = &said.profile {
+        // The chain alone would take credentials of the environment first: those of another account, perhaps.
+        let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
+        chain = chain.profile_name(profile).credentials_provider(credentials);
+    }
+    if let Some(endpoint) = &said.endpoint {
+        chain = chain.endpoint_url(endpoint);
+    }
+    chain.load().await
 }
 
 fn local_config() -> SdkConfig {
@@ -215,6 +241,20 @@ fn timeouts() -> TimeoutConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_said_goes_before_the_environment() {
+        let said = Said {
+            region: Some("eu-west-9".into()),
+            endpoint: Some("http://127.0.0.1:9".into()),
+            profile: None,
+        };
+        let clients = Clients::of_terminal(&said).await;
+        assert_eq!(clients.sqs.config().region().map(AsRef::as_ref), Some("eu-west-9"));
+        let config = Account::of_terminal(&said).config("CLOUDFORMATION").await;
+        assert_eq!(config.endpoint_url(), Some("http://127.0.0.1:9"));
+        assert_eq!(config.region().map(AsRef::as_ref), Some("eu-west-9"));
+    }
 
     #[test]
     fn a_function_needs_region_and_credentials_and_takes_endpoints() {

@@ -16,12 +16,12 @@ use super::names::Pattern;
 use super::{ActionsArgs, ClustersArgs, HealthArg, ListArgs, ListOutput, NodesArgs, Sort, StatusArg};
 use crate::demo::screen::Screen;
 use crate::error::CliError;
-use crate::out;
 use crate::place::Place;
 use crate::records::heads;
 use crate::signals::Interrupts;
 use crate::view::style::Tone;
 use crate::view::{clusters as view, discoveries as discoveries_view, parts, record};
+use crate::{out, progress};
 
 /// Bodies that are read at once.
 const AT_ONCE: usize = 16;
@@ -98,7 +98,7 @@ pub async fn nodes(args: &NodesArgs) -> Result<(), CliError> {
             nodes.map(move |(id, node)| (record, id.as_str(), node))
         });
         let nodes: Vec<(&RecordName, &str, &NodeView)> =
-            all.filter(|(_, _, node)| has_status(&args.status, node) && has_kind(&args.kind, node)).collect();
+            all.filter(|(_, _, node)| is_meant(args, node)).collect();
         let json = nodes
             .iter()
             .map(|(record, id, node)| json!({ "cluster": record.key(), "node": id, "view": node }));
@@ -241,6 +241,7 @@ async fn of_names(table: &Table, kind: Kind, args: &ListArgs) -> Result<Vec<Head
 /// note, and left out.
 async fn states(table: &Table, args: &ListArgs) -> Result<Vec<(RecordName, ClusterState)>, CliError> {
     let heads = of_names(table, Kind::Cluster, args).await?;
+    progress::say("reading clusters");
     let read = stream::iter(heads).map(async |head| match table.look::<ClusterState>(&head.record).await {
         Ok(found) => Ok(found.and_then(|(head, state)| Some((head.record, state?)))),
         Err(error @ AwsError::Call { .. }) => Err(CliError::from(error)),
@@ -282,6 +283,15 @@ fn sort(heads: &mut [Head], by: Sort) {
     }
 }
 
+fn is_meant(args: &NodesArgs, node: &NodeView) -> bool {
+    has_status(&args.status, node) && has_kind(&args.kind, node) && has_attributes(&args.attribute, node)
+}
+
+fn has_attributes(wanted: &[(String, String)], node: &NodeView) -> bool {
+    let told = |name: &String| node.details.as_ref().and_then(|details| details.attributes.get(name));
+    wanted.iter().all(|(name, value)| told(name) == Some(value))
+}
+
 fn has_status(wanted: &[StatusArg], node: &NodeView) -> bool {
     let status = match &node.status {
         _ if node.missing_since.is_some() => StatusArg::Missing,
@@ -302,6 +312,21 @@ fn has_kind(wanted: &[String], node: &NodeView) -> bool {
 mod tests {
     use super::*;
     use crate::view::given::{NOW, cluster_head, head};
+
+    #[test]
+    fn nodes_are_chosen_by_all_attributes_that_are_given() {
+        let mut node = NodeView::unseen("http://a");
+        let wanted = |all: &[(&str, &str)]| -> Vec<(String, String)> {
+            all.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        assert!(has_attributes(&[], &node) && !has_attributes(&wanted(&[("rack", "r1")]), &node));
+        let attributes = [("rack".to_owned(), "r1".to_owned()), ("zone".to_owned(), "a".to_owned())].into();
+        let details = replicante_model::observation::NodeDetails { attributes, ..Default::default() };
+        node.details = Some(details);
+        assert!(has_attributes(&wanted(&[("rack", "r1"), ("zone", "a")]), &node));
+        assert!(!has_attributes(&wanted(&[("rack", "r1"), ("zone", "b")]), &node));
+        assert!(!has_attributes(&wanted(&[("rack", "")]), &node));
+    }
 
     #[test]
     fn clusters_are_sorted_and_those_that_are_asked_for_are_shown() {

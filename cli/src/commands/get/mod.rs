@@ -2,6 +2,7 @@
 
 mod lists;
 mod names;
+mod recent;
 
 use clap::{Args, Subcommand, ValueEnum};
 use replicante_model::discovery::DiscoveryState;
@@ -13,7 +14,9 @@ pub use self::names::{Pattern, unknown};
 use crate::error::CliError;
 use crate::place::{Place, PlaceArgs};
 use crate::records::heads;
-use crate::view::{cluster, discoveries, record};
+use crate::view::style::Tone;
+use crate::view::text::clean;
+use crate::view::{cluster, discoveries, event, record};
 use crate::{files, out};
 
 /// Values of `get`.
@@ -22,6 +25,7 @@ use crate::{files, out};
     replicante get clusters                  all clusters, with their health\n  \
     replicante get clusters -w --health degraded,down --sort health\n  \
     replicante get nodes 'zk-*' --status agent-down\n  \
+    replicante get nodes -l rack=r1          by an attribute that agents tell\n  \
     replicante get clusters -o json | jq -r '.[] | select(.health != \"healthy\") | .id'\n  \
     replicante get cluster zk-01             one cluster: its nodes, its shards, who leads them\n  \
     replicante get discoveries               the sources, and whether they answer\n\n\
@@ -32,13 +36,26 @@ pub struct GetArgs {
     pub what: What,
 }
 
+impl GetArgs {
+    /// Whether it is shown again and again.
+    pub fn is_watch(&self) -> bool {
+        match &self.what {
+            What::Clusters(args) => args.list.watch,
+            What::Nodes(args) => args.list.watch,
+            What::Actions(args) => args.list.watch,
+            What::Shards(args) | What::Discoveries(args) => args.watch,
+            What::Cluster(_) | What::Discovery(_) => false,
+        }
+    }
+}
+
 /// What can be shown.
 #[derive(Debug, Subcommand)]
 pub enum What {
     /// The list of clusters
     Clusters(ClustersArgs),
     /// One cluster
-    Cluster(OneArgs),
+    Cluster(ClusterArgs),
     /// The nodes of all clusters
     Nodes(NodesArgs),
     /// The shards of all clusters, and who leads them
@@ -125,9 +142,20 @@ pub struct NodesArgs {
     /// Only those of this kind, in any case: kafka
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub kind: Vec<String>,
+    /// Only those whose agent tells this attribute: rack=r1; may be given again, and all must fit
+    #[arg(short = 'l', long, value_name = "NAME=VALUE", value_parser = attribute)]
+    pub attribute: Vec<(String, String)>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap takes the group's own text")]
     pub list: ListArgs,
+}
+
+/// Reads an attribute: `rack=r1`.
+fn attribute(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected a name and a value: rack=r1".into()),
+    }
 }
 
 /// The status of a node.
@@ -154,6 +182,24 @@ pub struct ActionsArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap takes the group's own text")]
     pub list: ListArgs,
+}
+
+/// Values for one cluster.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    replicante get cluster zk-01\n  \
+    replicante get cluster zk-01 --events 20   with more of what changed\n  \
+    replicante get cluster zk-01 --events 0    without: the stream is not read\n  \
+    replicante get cluster zk-01 -o json       everything that is stored\n\n\
+    Events are those of the last hour, from the cluster's shard of the stream, as far as it is read in 2 seconds.\n\
+    What is shown is what was last observed: check that the world still matches before you act on it.")]
+pub struct ClusterArgs {
+    /// How many of its last events are shown, of the last hour
+    #[arg(long, value_name = "NUMBER", default_value_t = 5)]
+    pub events: usize,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap takes the group's own text")]
+    pub one: OneArgs,
 }
 
 /// Values for one record.
@@ -222,8 +268,10 @@ pub async fn run(args: GetArgs) -> Result<(), CliError> {
     }
 }
 
-async fn one_cluster(args: OneArgs) -> Result<(), CliError> {
-    let table = Place::find(&args.place).await?.table();
+async fn one_cluster(args: ClusterArgs) -> Result<(), CliError> {
+    let ClusterArgs { events, one: args } = args;
+    let place = Place::find(&args.place).await?;
+    let table = place.table();
     let name = RecordName::cluster(&args.namespace, &args.name);
     let Some((head, state)) = table.look::<ClusterState>(&name).await? else {
         return Err(unknown(&name, &heads(&table, Kind::Cluster).await?));
@@ -237,7 +285,22 @@ async fn one_cluster(args: OneArgs) -> Result<(), CliError> {
     }
     let width = out::size().map(|(width, _)| width);
     let lines = cluster::cluster(&head, state.as_ref(), &pauses, now, width);
-    lines.into_iter().try_for_each(out::line)
+    lines.into_iter().try_for_each(out::line)?;
+    if events == 0 || head.sequence == 0 {
+        return Ok(());
+    }
+    let lines = match recent::events(&place, &name, events, Timestamp::now()).await {
+        Ok(Some(last)) => event::recent(&last, Timestamp::now(), width),
+        Ok(None) => {
+            let hint = format!("its stream holds too much to be read at once: events --cluster {}", name.id);
+            vec![Tone::Quiet.paint(&hint)]
+        }
+        // Whoever may not read the stream is shown the rest all the same.
+        Err(error) => {
+            vec![Tone::Quiet.paint(&format!("its events can't be read: {}", clean(&error.to_string())))]
+        }
+    };
+    std::iter::once(String::new()).chain(lines).try_for_each(out::line)
 }
 
 async fn one_discovery(args: OneArgs) -> Result<(), CliError> {

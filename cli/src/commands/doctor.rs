@@ -1,0 +1,189 @@
+//! `doctor`: is a deployment set up as it must be, and why is a node down?
+
+pub mod cluster;
+
+use std::collections::BTreeMap;
+
+use clap::{Args, Subcommand, ValueEnum};
+use replicante_aws::{AwsError, QueueFacts, Start};
+use replicante_model::time::parse_human;
+use replicante_model::{Kind, RecordName};
+use replicante_settings::{Settings as Functions, SettingsError};
+use serde_json::json;
+
+use crate::diagnosis::deployment::{Facts, Settings, checks};
+use crate::diagnosis::{Check, Verdict, lines, worst};
+use crate::error::CliError;
+use crate::place::{Place, PlaceArgs};
+use crate::{out, progress};
+
+/// Exit codes beside those of every command, as of `status`.
+const WARN: u8 = 3;
+const BAD: u8 = 4;
+/// A record that nobody has: it is read for the permission alone.
+const NOBODY: &str = "replicante-doctor";
+
+/// Values of `doctor`.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  \
+    replicante doctor                    table, queues, stream, clock, settings\n  \
+    replicante doctor --context prod -o json | jq '.checks[] | select(.verdict != \"ok\")'\n  \
+    replicante doctor cluster zk-01      why is a node down? Asks each agent from here\n\n\
+    Each line is ok, warn or bad. It only reads: what the functions' roles allow, and whether\n\
+    the queues take messages, is not checked. `status` says whether work is done.\n\
+    Exit codes: 0 all is well, 3 warnings, 4 something is bad, 1 it could not be found out."
+)]
+pub struct DoctorArgs {
+    /// What to look at [default: the deployment]
+    #[command(subcommand)]
+    pub what: Option<What>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap takes the group's own text")]
+    pub common: CommonArgs,
+}
+
+/// Values of all of `doctor`.
+#[derive(Debug, Args)]
+pub struct CommonArgs {
+    /// How to show it
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub output: Output,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap takes the group's own text")]
+    pub place: PlaceArgs,
+}
+
+/// What can be looked at.
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// Asks each agent of a cluster from here, as a worker does, and compares with what is stored
+    Cluster(cluster::ClusterArgs),
+}
+
+/// How it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people: one line a check
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the place can't be found; [`CliError::Result`] when something is not well.
+pub async fn run(args: DoctorArgs) -> Result<(), CliError> {
+    if let Some(What::Cluster(args)) = args.what {
+        return cluster::run(args).await;
+    }
+    let place = Place::find(&args.common.place).await?;
+    let checks = checks(&look(&place).await);
+    match args.common.output {
+        Output::Json => out::json(&json!({ "verdict": worst(&checks), "checks": checks }))?,
+        Output::Text => lines(&checks).into_iter().try_for_each(out::line)?,
+    }
+    verdict(&checks)
+}
+
+/// The exit code of what was found.
+fn verdict(checks: &[Check]) -> Result<(), CliError> {
+    match worst(checks) {
+        Verdict::Ok => Ok(()),
+        Verdict::Warn => Err(CliError::Result(WARN)),
+        Verdict::Bad => Err(CliError::Result(BAD)),
+    }
+}
+
+async fn look(place: &Place) -> Facts {
+    progress::say("checking");
+    let table = place.table();
+    let (described, ahead) = table.describe().await;
+    let (queues, dead) = queues(place).await;
+    Facts {
+        local: place.local,
+        table: told(described),
+        expiry: if place.local { Ok(None) } else { told(table.expiry().await) },
+        ahead,
+        queues,
+        dead,
+        stream: told(place.stream().describe().await),
+        reads: reads(place).await,
+        settings: settings(place),
+    }
+}
+
+fn told<T, E: ToString>(result: Result<T, E>) -> Result<T, String> {
+    result.map_err(|error| error.to_string())
+}
+
+type Found<T> = BTreeMap<Kind, Result<T, String>>;
+
+async fn queues(place: &Place) -> (Found<QueueFacts>, Found<Option<u64>>) {
+    let (mut queues, mut dead) = (BTreeMap::new(), BTreeMap::new());
+    for kind in [Kind::Discovery, Kind::Cluster] {
+        let queue = match place.queue(kind) {
+            Ok(queue) => queue,
+            Err(error) => {
+                queues.insert(kind, Err(error.to_string()));
+                continue;
+            }
+        };
+        queues.insert(kind, told(queue.describe().await));
+        let letters = async {
+            match queue.dead_letters().await? {
+                Some(letters) => Ok(Some(letters.depth().await?.waiting)),
+                None => Ok(None),
+            }
+        };
+        dead.insert(kind, told::<_, AwsError>(letters.await));
+    }
+    (queues, dead)
+}
+
+/// What the commands read, each once and little of it.
+async fn reads(place: &Place) -> Vec<(&'static str, Result<String, String>)> {
+    let table = place.table();
+    let listed = async {
+        let some = table.heads(Kind::Cluster, 0).await?;
+        match some.unreadable.into_iter().next() {
+            Some(damaged) => Err(damaged),
+            None => Ok("lists of records can be read".to_owned()),
+        }
+    };
+    let one = async {
+        table.head(&RecordName::cluster("default", NOBODY)).await?;
+        Ok::<_, AwsError>("single records can be read".to_owned())
+    };
+    let events = async {
+        let mut readers = place.stream().shards(Start::Latest, None).await?;
+        if let Some(reader) = readers.pop() {
+            reader.limited(1).next_page().await?;
+        }
+        Ok::<_, AwsError>("events can be read".to_owned())
+    };
+    vec![
+        ("list table", told(listed.await)),
+        ("read table", told(one.await)),
+        ("read stream", told(events.await)),
+    ]
+}
+
+/// What is known here of the functions' settings: everything of a local deployment; else what the environment says.
+fn settings(place: &Place) -> Settings {
+    let said = |name: &str| place.variable(name);
+    let span = |name: &str| said(name).and_then(|span| parse_human(&span).ok());
+    let problem = match Functions::read(&said) {
+        Ok(_) | Err(SettingsError::Missing { .. }) => None,
+        Err(wrong) => Some(wrong.to_string()),
+    };
+    Settings {
+        problem,
+        lease: (place.lease().unwrap_or_default(), said("REPLICANTE_LEASE").is_none()),
+        visibility: span("REPLICANTE_VISIBILITY_TIMEOUT"),
+        max_receive: said("REPLICANTE_MAX_RECEIVE_COUNT").and_then(|times| times.parse().ok()),
+        retention: span("REPLICANTE_STREAM_RETENTION"),
+    }
+}
