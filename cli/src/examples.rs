@@ -35,7 +35,7 @@ fn example(line: &str) -> Option<Example> {
     Some(Example { line: line.trim().to_owned(), words: words(typed) })
 }
 
-/// The words of a command line up to a pipe or what it is written to. Quotes are single ones.
+/// The words of a command line up to a pipe, the next command or what it is written to. Quotes are single ones.
 fn words(typed: &str) -> Vec<String> {
     let mut words = Vec::new();
     let (mut word, mut quoted, mut any) = (String::new(), false, false);
@@ -43,7 +43,7 @@ fn words(typed: &str) -> Vec<String> {
         match c {
             '\'' => (quoted, any) = (!quoted, true),
             ' ' if !quoted => {
-                if ["|", ">", "2>"].contains(&word.as_str()) || word.starts_with(">/") {
+                if ["|", "&&", ">", "2>"].contains(&word.as_str()) || word.starts_with(">/") {
                     return words;
                 }
                 if any || !word.is_empty() {

@@ -1256,6 +1256,10 @@ fn the_help_of_validate_export_and_delete() {
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
 
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
+
       -h, --help
               Print help (see a summary with '-h')
 
@@ -1314,6 +1318,10 @@ fn the_help_of_validate_export_and_delete() {
           --stack <NAME>
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
+
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
 
       -h, --help
               Print help
@@ -1379,6 +1387,10 @@ fn the_help_of_maintenance_pause_and_resume() {
           --stack <NAME>
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
+
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
 
           --until <TIME>
               When it ends by itself: a duration from now, or a time like 2026-01-02T03:04:05Z
@@ -1452,6 +1464,10 @@ fn the_help_of_maintenance_pause_and_resume() {
           --stack <NAME>
               CloudFormation stack of a deployment on AWS, whose outputs name its table,
               stream and queues [default: REPLICANTE_STACK, else the environment]
+
+          --context <NAME>
+              One of the deployments that `replicante context` names [default:
+              REPLICANTE_CONTEXT, else the environment, else the one in use]
 
       -h, --help
               Print help

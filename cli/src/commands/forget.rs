@@ -103,10 +103,10 @@ pub async fn forget(args: ForgetArgs) -> Result<(), CliError> {
         return Err(CliError::Usage(format!("--until {until} is in the past")));
     }
     let place = Place::find(&args.name.place).await?;
-    let (discovery, what) = find(&place, &args.name).await?;
+    let (discovery, what, is_removed) = find(&place, &args.name).await?;
     if !args.yes {
-        let question =
-            format!("{what} will be removed, and ignored until {until} whatever {discovery} reports.");
+        let goes = if is_removed { "stays removed" } else { "will be removed" };
+        let question = format!("{what} {goes}, and ignored until {until} whatever {discovery} reports.");
         confirm(&question, &args.name.cluster)?;
     }
     let actor = actor_of(args.name.actor);
@@ -141,12 +141,13 @@ pub async fn unforget(args: UnforgetArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The discovery of what is meant, and what it is called.
-async fn find(place: &Place, args: &NameArgs) -> Result<(RecordName, String), CliError> {
+/// The discovery of what is meant, what it is called, and whether its cluster was removed already.
+async fn find(place: &Place, args: &NameArgs) -> Result<(RecordName, String, bool), CliError> {
     let table = place.table();
     let record = RecordName::cluster(&*args.namespace, &*args.cluster);
-    let item = table.discovery_item(&record).await?.filter(|item| item.removed.is_none());
-    let Some(item) = item else { return Err(unknown(&record, &heads(&table, Kind::Cluster).await?)) };
+    let Some(item) = table.discovery_item(&record).await? else {
+        return Err(unknown(&record, &heads(&table, Kind::Cluster).await?));
+    };
     if let Some(node) = &args.node
         && !item.record.nodes.contains_key(node)
         && !item.missing_nodes.contains_key(node)
@@ -157,7 +158,8 @@ async fn find(place: &Place, args: &NameArgs) -> Result<(RecordName, String), Cl
             "{record} has no node `{node}`: expected one of its own, {known}"
         )));
     }
-    Ok((RecordName::discovery(&*args.namespace, item.discovery), named(&record, args.node.as_deref())))
+    let discovery = RecordName::discovery(&*args.namespace, item.discovery);
+    Ok((discovery, named(&record, args.node.as_deref()), item.removed.is_some()))
 }
 
 fn named(record: &RecordName, node: Option<&str>) -> String {

@@ -4,11 +4,16 @@ use std::time::Duration;
 
 use replicante_model::Timestamp;
 use replicante_model::observation::{Failure, NodeReport, Observation};
+use replicante_model::pause::Pauses;
 use replicante_model::record::{ClusterIdCheck, DiscoveredCluster};
+use replicante_model::summary::Summary;
 use replicante_model::view::{ClusterState, NodeStatus};
+use replicante_protocol::head::Head;
 
 use super::Check;
 use crate::view::change::status;
+use crate::view::clusters::ago;
+use crate::view::record::paused;
 use crate::view::text::{short, tenths};
 
 /// What one node answered.
@@ -20,6 +25,46 @@ pub struct Asked {
     pub found: Observation,
     /// How long that took.
     pub took: Duration,
+}
+
+/// What keeps the workers from asking any node of it, or from storing what they heard.
+pub fn of_cluster(head: &Head, item: &DiscoveredCluster, pauses: &Pauses, now: Timestamp) -> Vec<Check> {
+    let cluster = &head.record.id;
+    let summary = Summary::parse(head.summary.as_deref());
+    let mut checks = Vec::new();
+    if let Some(since) = item.missing_since {
+        checks.push(Check::warn(
+            "cluster",
+            format!("no worker asks its nodes: its source no longer reports it, since {since}"),
+            format!("correct the source, or `forget {cluster}`"),
+        ));
+    }
+    if !head.enabled {
+        checks.push(Check::warn(
+            "cluster",
+            "no worker asks its nodes: its refreshes are switched off",
+            "switch them on, with the Cluster or Discovery object that says so",
+        ));
+    }
+    if let Some(pause) = pauses.on(&head.record, now) {
+        let is_own = pauses.records.get(&head.record) == Some(pause);
+        let resume = if is_own { format!("cluster {cluster}") } else { "all".into() };
+        checks.push(Check::warn(
+            "cluster",
+            format!("no worker asks its nodes: paused {}", paused(pause)),
+            format!("`resume {resume}`"),
+        ));
+    }
+    if summary.outcome == "failed" {
+        let reason = summary.reason.as_deref().unwrap_or("no reason was given");
+        let at = ago(Some(summary.at), now);
+        checks.push(Check::bad(
+            "cluster",
+            format!("its last refresh failed, {at}: {reason}"),
+            "`status` and `doctor` say whether it is this cluster alone",
+        ));
+    }
+    checks
 }
 
 /// A check of each node that was asked, and of each that no worker asks any more.
@@ -123,9 +168,10 @@ fn to_do(failure: Failure) -> &'static str {
 mod tests {
     use super::*;
     use crate::diagnosis::lines;
-    use crate::view::given::{NOW, plain, state};
+    use crate::view::given::{NOW, cluster_head, plain, state};
     use replicante_model::actions::ActionsReport;
     use replicante_model::observation::{AgentInfo, AgentVersion, NodeDetails};
+    use replicante_model::pause::Pause;
     use replicante_model::record::{AgentApi, AgentSettings, ClusterRecord};
 
     fn item() -> DiscoveredCluster {
@@ -193,5 +239,22 @@ mod tests {
         ignoring.agents.cluster_id = ClusterIdCheck::Ignore;
         let other = Asked { node: "node-1".into(), found: up("billing", None), took: Duration::ZERO };
         assert_eq!(node(&other, &ignoring, &state(), "orders", NOW).verdict, super::super::Verdict::Ok);
+    }
+
+    #[test]
+    fn what_keeps_the_workers_from_all_of_its_nodes_is_told() {
+        let (mut head, mut item, mut pauses) = (cluster_head(), item(), Pauses::default());
+        assert_eq!(of_cluster(&head, &item, &pauses, NOW), []);
+        pauses.all =
+            Some(Pause { since: NOW, until: None, reason: Some("new racks".into()), actor: "ann".into() });
+        let mut summary = Summary::parse(head.summary.as_deref());
+        (summary.outcome, summary.reason) = ("failed".into(), Some("throttled".into()));
+        (head.summary, head.enabled, item.missing_since) = (Some(summary.to_json()), false, Some(NOW));
+        insta::assert_snapshot!(plain(&lines(&of_cluster(&head, &item, &pauses, NOW))), @"
+        warn  cluster  no worker asks its nodes: its source no longer reports it, since 2026-01-02T02:04:05.000Z; next: correct the source, or `forget orders`
+        warn  cluster  no worker asks its nodes: its refreshes are switched off; next: switch them on, with the Cluster or Discovery object that says so
+        warn  cluster  no worker asks its nodes: paused since 2026-01-02T02:04:05.000Z by ann: new racks; next: `resume all`
+        bad   cluster  its last refresh failed, 2s ago: throttled; next: `status` and `doctor` say whether it is this cluster alone
+        ");
     }
 }

@@ -351,5 +351,6 @@ fn a_maintenance_window_is_shown_and_told_until_it_ends() {
     let out = told("cluster.maintenance_ended");
     assert!(out.contains("no longer in maintenance") && !out.contains("[maintenance]"), "{out}");
     let (_, out, _) = deployment.run(&["get", "cluster", "a"]);
-    assert!(!out.contains("maintenance"), "{out}");
+    let (page, events) = out.split_once("\nWHEN ").unwrap();
+    assert!(!page.contains("maintenance") && events.contains("maintenance_ended"), "{out}");
 }

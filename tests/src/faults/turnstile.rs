@@ -68,7 +68,7 @@ impl Turnstile {
 
     /// How many calls of this worker wait.
     pub fn waiting(&self, worker: usize) -> usize {
-        self.lock().iter().filter(|waiting| waiting.worker == worker).count()
+        self.awaited().iter().filter(|waiting| waiting.worker == worker).count()
     }
 
     /// Waits until `quiet` says that all workers have ended or wait here.
@@ -80,7 +80,7 @@ impl Turnstile {
 
     /// All calls that wait, in the order of their workers and arrivals.
     pub fn queue(&self) -> Vec<(usize, String)> {
-        self.lock().iter().map(|waiting| (waiting.worker, waiting.call.operation.clone())).collect()
+        self.awaited().iter().map(|waiting| (waiting.worker, waiting.call.operation.clone())).collect()
     }
 
     /// Takes a call out of the queue.
@@ -96,6 +96,14 @@ impl Turnstile {
     /// Lets a call land that was in the air. Nobody hears of it.
     pub async fn land(&self, InTheAir(call): InTheAir) {
         let _ = call.carry(&self.0.client, None).await;
+    }
+
+    /// What waits, without the calls that their worker gave up before they went through: on a machine that stands
+    /// still for a while, clients wait no longer.
+    fn awaited(&self) -> MutexGuard<'_, Vec<Waiting>> {
+        let mut waiting = self.lock();
+        waiting.retain(|waiting| !waiting.verdict.is_closed());
+        waiting
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Waiting>> {
@@ -158,5 +166,25 @@ impl Transport for Gate {
             }
         }
         .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_its_worker_gave_up_no_longer_waits() {
+        let turnstile = Turnstile::default();
+        let arrive = |worker| {
+            let mut call = turnstile.gate(worker).carry(Request::new(Bytes::new()));
+            assert!(call.as_mut().now_or_never().is_none());
+            call
+        };
+        let (given_up, _waits) = (arrive(0), arrive(1));
+        assert_eq!(turnstile.queue().len(), 2);
+        drop(given_up);
+        assert_eq!((turnstile.waiting(0), turnstile.waiting(1)), (0, 1));
+        assert_eq!(turnstile.queue().iter().map(|(worker, _)| *worker).collect::<Vec<_>>(), [1]);
     }
 }

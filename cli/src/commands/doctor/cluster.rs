@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{CommonArgs, Output, verdict};
 use crate::commands::get::unknown;
-use crate::diagnosis::nodes::{Asked, checks};
+use crate::diagnosis::nodes::{Asked, checks, of_cluster};
 use crate::diagnosis::{Check, Verdict, lines, worst};
 use crate::error::CliError;
 use crate::place::Place;
@@ -56,10 +56,10 @@ pub(super) async fn run(args: ClusterArgs) -> Result<(), CliError> {
     let place = Place::find(&args.common.place).await?;
     let table = place.table();
     let record = RecordName::cluster(&args.namespace, &args.name);
-    let Some((_, state)) = table.look::<ClusterState>(&record).await? else {
+    let Some((head, state)) = table.look::<ClusterState>(&record).await? else {
         return Err(unknown(&record, &heads(&table, Kind::Cluster).await?));
     };
-    let state = state.unwrap_or_default();
+    let (state, pauses) = (state.unwrap_or_default(), table.pauses().await?);
     let Some(item) = table.discovery_item(&record).await? else {
         let why = "its discovery has yet to say where its nodes are: get discoveries shows whether it works";
         return Err(CliError::Failed(format!("{record} can't be asked: {why}")));
@@ -95,8 +95,10 @@ pub(super) async fn run(args: ClusterArgs) -> Result<(), CliError> {
     let mut asked: Vec<Asked> = asked.buffer_unordered(ClusterLimits::default().in_flight).collect().await;
     asked.sort_by(|a, b| a.node.cmp(&b.node));
     let now = Timestamp::now();
-    let mut checks = checks(&asked, &item, &state, &args.name, now);
-    checks.retain(|check| is_meant(&check.what));
+    let mut nodes = checks(&asked, &item, &state, &args.name, now);
+    nodes.retain(|check| is_meant(&check.what));
+    let of_cluster = of_cluster(&head, &item, &pauses, now);
+    let all: Vec<Check> = of_cluster.iter().chain(&nodes).cloned().collect();
     match args.common.output {
         Output::Json => {
             let node = |check: &Check| {
@@ -111,17 +113,18 @@ pub(super) async fn run(args: ClusterArgs) -> Result<(), CliError> {
                 told["stored"] = json!(view.map(|view| &view.status));
                 told
             };
-            let nodes: Vec<Value> = checks.iter().map(node).collect();
-            out::json(
-                &json!({ "cluster": record.key(), "at": now, "verdict": worst(&checks), "nodes": nodes }),
-            )?;
+            let nodes: Vec<Value> = nodes.iter().map(node).collect();
+            let (cluster, verdict) = (record.key(), worst(&all));
+            out::json(&json!({
+                "cluster": cluster, "at": now, "verdict": verdict, "checks": of_cluster, "nodes": nodes,
+            }))?;
         }
         Output::Text => {
-            lines(&checks).into_iter().try_for_each(out::line)?;
-            let bad = checks.iter().filter(|check| check.verdict == Verdict::Bad).count() as u64;
-            let all = count(checks.len() as u64, "node");
-            out::note(format_args!("{all} of {record} asked from here: {bad} bad"));
+            lines(&all).into_iter().try_for_each(out::line)?;
+            let bad = nodes.iter().filter(|check| check.verdict == Verdict::Bad).count() as u64;
+            let asked = count(asked.len() as u64, "node");
+            out::note(format_args!("{asked} of {record} asked from here: {bad} bad"));
         }
     }
-    verdict(&checks)
+    verdict(&all)
 }
