@@ -15,7 +15,7 @@ use replicante_refresh_worker::RefreshWorker;
 use replicante_scheduler::Scheduler;
 use replicante_settings::Settings;
 use replicante_tests::System;
-use replicante_tests::faults::{Fault, InTheAir, Turnstile};
+use replicante_tests::faults::{Fault, InTheAir, Turnstile, Waiting};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -105,9 +105,10 @@ impl Run {
             turnstile
                 .until(|| workers.iter().all(|w| w.running.is_finished() || turnstile.waiting(w.number) > 0))
                 .await;
-            let read = turnstile.queue().iter().position(|(_, operation)| operation == "Query");
+            self.leave(self.turnstile.take_given_up());
+            let read = self.turnstile.queue().iter().position(|(_, operation)| operation == "Query");
             match read {
-                Some(place) if self.random.random_bool(0.95) => turnstile.take(place).pass(None).await,
+                Some(place) if self.random.random_bool(0.95) => self.turnstile.take(place).pass(None).await,
                 _ => break,
             }
         }
@@ -257,9 +258,14 @@ impl Run {
     async fn end(&mut self, worker: Worker) {
         worker.running.abort();
         let _ = worker.running.await;
-        for waiting in self.turnstile.take_all(worker.number) {
+        self.leave(self.turnstile.take_all(worker.number));
+    }
+
+    /// Of calls that nobody waits for any more, some are lost, and some stay in the air.
+    fn leave(&mut self, calls: Vec<Waiting>) {
+        for call in calls {
             if self.random.random_bool(0.5) {
-                self.in_the_air.push(waiting.abandoned());
+                self.in_the_air.push(call.abandoned());
             }
         }
     }

@@ -68,7 +68,11 @@ impl Turnstile {
 
     /// How many calls of this worker wait.
     pub fn waiting(&self, worker: usize) -> usize {
-        self.awaited().iter().filter(|waiting| waiting.worker == worker).count()
+        self.lock()
+            .iter()
+            .filter(|waiting| !waiting.is_given_up())
+            .filter(|waiting| waiting.worker == worker)
+            .count()
     }
 
     /// Waits until `quiet` says that all workers have ended or wait here.
@@ -80,7 +84,7 @@ impl Turnstile {
 
     /// All calls that wait, in the order of their workers and arrivals.
     pub fn queue(&self) -> Vec<(usize, String)> {
-        self.awaited().iter().map(|waiting| (waiting.worker, waiting.call.operation.clone())).collect()
+        self.lock().iter().map(|waiting| (waiting.worker, waiting.call.operation.clone())).collect()
     }
 
     /// Takes a call out of the queue.
@@ -93,17 +97,15 @@ impl Turnstile {
         self.lock().extract_if(.., |waiting| waiting.worker == worker).collect()
     }
 
+    /// Takes the calls out of the queue that nobody waits for any more: when one of several fails, a worker drops the
+    /// others.
+    pub fn take_given_up(&self) -> Vec<Waiting> {
+        self.lock().extract_if(.., |waiting| waiting.is_given_up()).collect()
+    }
+
     /// Lets a call land that was in the air. Nobody hears of it.
     pub async fn land(&self, InTheAir(call): InTheAir) {
         let _ = call.carry(&self.0.client, None).await;
-    }
-
-    /// What waits, without the calls that their worker gave up before they went through: on a machine that stands
-    /// still for a while, clients wait no longer.
-    fn awaited(&self) -> MutexGuard<'_, Vec<Waiting>> {
-        let mut waiting = self.lock();
-        waiting.retain(|waiting| !waiting.verdict.is_closed());
-        waiting
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Waiting>> {
@@ -115,6 +117,10 @@ impl Waiting {
     /// Whether it is a batch, of which single entries may fail.
     pub fn is_batch(&self) -> bool {
         self.call.is_batch()
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.verdict.is_closed()
     }
 
     /// Lets it through, and waits until it is over.
@@ -174,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_that_its_worker_gave_up_no_longer_waits() {
+    fn a_call_that_its_worker_gave_up_is_taken_apart() {
         let turnstile = Turnstile::default();
         let arrive = |worker| {
             let mut call = turnstile.gate(worker).carry(Request::new(Bytes::new()));
@@ -182,9 +188,12 @@ mod tests {
             call
         };
         let (given_up, _waits) = (arrive(0), arrive(1));
-        assert_eq!(turnstile.queue().len(), 2);
+        assert!(turnstile.take_given_up().is_empty());
         drop(given_up);
         assert_eq!((turnstile.waiting(0), turnstile.waiting(1)), (0, 1));
+        let workers =
+            |waiting: Vec<Waiting>| waiting.iter().map(|waiting| waiting.worker).collect::<Vec<_>>();
+        assert_eq!(workers(turnstile.take_given_up()), [0]);
         assert_eq!(turnstile.queue().iter().map(|(worker, _)| *worker).collect::<Vec<_>>(), [1]);
     }
 }
