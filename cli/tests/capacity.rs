@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use replicante::capacity::counted::{
-    EVENT, EVENTS, HEAD, ITEM, KNOWN, PACKED, SNAPSHOT, SNAPSHOT_PACKED, STATE,
+    EVENT, EVENTS, HEAD, ITEM, ITEM_KEYS, KNOWN, PACKED, SNAPSHOT, SNAPSHOT_PACKED, STATE, WRITES,
 };
-use replicante::capacity::load::{Refresh, pass_reads, refresh, sends};
-use replicante_aws::{encode_cluster, head_size};
+use replicante::capacity::load::{commit, pass_reads, refresh, sends};
+use replicante_aws::{Cost, encode_cluster, head_size};
 use replicante_fleet::{Change, Kind, StoreState};
 use replicante_model::{Kind as RecordKind, RecordName, Timestamp};
 use replicante_protocol::machine::Outcome;
@@ -128,25 +128,54 @@ async fn unchanged_refreshes_cost_what_the_formula_says_in_batches_of_ten_and_of
     }
 }
 
+/// What the last commits wrote: bytes of the state and of the events, as they are stored.
+struct Commits(Vec<(f64, f64)>);
+
+impl Commits {
+    /// A refresh that commits. Its cost, the scheduler's mark included, is that of what it wrote, to the unit.
+    async fn refresh(&mut self, system: &System, record: &RecordName, what: &str) -> Cost {
+        assert!(system.refresh(&record.id).await.batch_item_failures.is_empty());
+        let cost = system.reports()[0].cost;
+        let body = system.head(record).await.unwrap().body.unwrap();
+        let written = (body.state_bytes as f64, body.outbox_bytes as f64);
+        // An item that is written over costs what the larger of the two does: the commit before the last one had this slot.
+        // Events stay there until others are written over them.
+        let slot = || self.0.iter().rev().skip(1).step_by(2);
+        let over = (
+            slot().next().map_or(0.0, |(state, _)| *state),
+            slot().find(|(_, events)| *events > 0.0).map_or(0.0, |(_, events)| *events),
+        );
+        self.0.push(written);
+        let events = if written.1 > 0.0 { written.1.max(over.1) } else { 0.0 };
+        // Keys of some bytes are there, and how many differs by a few.
+        let of = |keys: f64| WRITES + commit(written.0.max(over.0), events, keys);
+        let counted = cost.write_units + 1.0;
+        let bounds = of(0.0)..=of(2.0 * ITEM_KEYS);
+        assert!(
+            bounds.contains(&counted),
+            "{what}: {counted} units for {written:?} over {over:?}: {bounds:?}"
+        );
+        Cost { write_units: counted, ..cost }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn readings_changes_and_snapshots_cost_what_the_formula_says() {
     for nodes in [1, 3, 5, 20, 60] {
         let mut system = fleet(1, nodes).await;
         let record = RecordName::cluster("default", name(0));
-        let Refresh { readings_writes, changed_writes, snapshot_writes, reads, .. } = refresh(nodes as u64);
-        // Without the scheduler's mark.
-        let cost = async |system: &System| {
-            assert!(system.refresh(&name(0)).await.batch_item_failures.is_empty());
-            system.reports()[0].cost
-        };
+        let formula = refresh(nodes as u64);
+        let what = |what: &str| format!("{what} of {nodes} nodes");
+        let body = system.head(&record).await.unwrap().body.unwrap();
+        let mut commits = Commits(vec![(body.state_bytes as f64, body.outbox_bytes as f64)]);
         system.local.settings.readings_age = Duration::ZERO;
         system.restart_workers();
-        let readings = cost(&system).await;
-        // A chunk that is written over costs what the larger of the two does: the first of a kind are not like the rest.
+        let readings = commits.refresh(&system, &record, &what("readings")).await;
+        assert_eq!(readings.read_units, formula.reads, "{nodes} nodes");
         let mut changed = readings;
         for state in [StoreState::Down, StoreState::Up, StoreState::Down, StoreState::Up, StoreState::Down] {
             system.fleet.apply(Change::store(name(0), "node-1", state)).unwrap();
-            changed = cost(&system).await;
+            changed = commits.refresh(&system, &record, &what("changes")).await;
         }
         let packed_events = system.head(&record).await.unwrap().body.unwrap().outbox_bytes;
         let head = system.head(&record).await.unwrap();
@@ -155,7 +184,7 @@ async fn readings_changes_and_snapshots_cost_what_the_formula_says() {
         system.restart_workers();
         let mut snapshot = changed;
         for _ in 0..3 {
-            snapshot = cost(&system).await;
+            snapshot = commits.refresh(&system, &record, &what("a snapshot")).await;
         }
         let packed = system.head(&record).await.unwrap().body.unwrap().outbox_bytes;
         let history = system.history().await.unwrap();
@@ -163,17 +192,23 @@ async fn readings_changes_and_snapshots_cost_what_the_formula_says() {
         let snapshot_bytes = *events.last().unwrap() as f64;
         let told: Vec<usize> = events.iter().rev().skip(3).take(2).copied().collect();
 
-        let what = |what: &str| format!("{what} of {nodes} nodes");
-        assert_eq!(readings.read_units, reads, "{nodes} nodes");
-        // All but the scheduler's mark.
-        assert_eq!(readings.write_units, readings_writes - 1.0, "new readings: {nodes} nodes");
-        assert_eq!(changed.write_units, changed_writes - 1.0, "changes: {nodes} nodes");
-        assert_eq!(snapshot.write_units, snapshot_writes - 1.0, "a snapshot: {nodes} nodes");
+        // What is counted is exact for what was written; the formula knows its size but nearly, and a size near the end of a
+        // unit may be on either side of it: one unit for the state, one for the events.
+        let unit = |counted: f64, formula: f64, most: f64, of: &str| {
+            assert!(
+                (counted - formula).abs() <= most,
+                "{}: {counted} counted, {formula} by the formula",
+                what(of)
+            );
+        };
+        unit(readings.write_units, formula.readings_writes, 1.0, "new readings");
+        unit(changed.write_units, formula.changed_writes, 2.0, "changes");
+        unit(snapshot.write_units, formula.snapshot_writes, 2.0, "a snapshot");
         let of = |(base, each): (f64, f64)| base + each * nodes as f64;
-        near(head.body.unwrap().state_bytes as f64, of(STATE), 0.2, &what("state"));
+        near(head.body.unwrap().state_bytes as f64, of(STATE), 0.25, &what("state"));
         near(item.len() as f64, of(ITEM), 0.25, &what("item"));
         near(snapshot_bytes, of(SNAPSHOT), 0.1, &what("snapshot"));
-        near(packed as f64, of(SNAPSHOT_PACKED), 0.2, &what("packed snapshot"));
+        near(packed as f64, of(SNAPSHOT_PACKED), 0.25, &what("packed snapshot"));
         near(packed_events as f64, EVENTS * EVENT / PACKED, 0.25, &what("packed events"));
         near(told.iter().sum::<usize>() as f64 / told.len() as f64, EVENT, 0.1, &what("event"));
         near(head_size(&head) as f64, HEAD, 0.1, &what("head"));

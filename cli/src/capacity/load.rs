@@ -82,17 +82,21 @@ pub struct Load {
 pub fn refresh(nodes: u64) -> Refresh {
     let nodes = nodes as f64;
     let state = of(STATE, nodes);
-    let slot = |events: f64| {
-        let events = if events > 0.0 { units(events + ITEM_KEYS, WRITE_UNIT) } else { 0.0 };
-        COMMIT + units(state + ITEM_KEYS, WRITE_UNIT) + events
-    };
+    let committed = |events: f64| WRITES + commit(state, events, ITEM_KEYS);
     Refresh {
         unchanged_writes: WRITES,
         reads: units(state + ITEM_KEYS, READ_UNIT) + units(of(ITEM, nodes) + ITEM_KEYS, READ_UNIT),
-        readings_writes: WRITES + slot(0.0),
-        changed_writes: WRITES + slot(EVENTS * EVENT / PACKED),
-        snapshot_writes: WRITES + slot(of(SNAPSHOT_PACKED, nodes)),
+        readings_writes: committed(0.0),
+        changed_writes: committed(EVENTS * EVENT / PACKED),
+        snapshot_writes: committed(of(SNAPSHOT_PACKED, nodes)),
     }
+}
+
+/// Write units of a commit of a state and events of so many bytes, as they are stored, each in one item with keys of so many.
+/// Without events there is no item for them.
+pub fn commit(state: f64, events: f64, keys: f64) -> f64 {
+    let events = if events > 0.0 { units(events + keys, WRITE_UNIT) } else { 0.0 };
+    COMMIT + units(state + keys, WRITE_UNIT) + events
 }
 
 impl Load {
