@@ -8,7 +8,7 @@ use replicante_model::pause::Pauses;
 use replicante_model::summary::Summary;
 use replicante_model::{Kind, Timestamp};
 use replicante_protocol::head::Head;
-use replicante_protocol::schedule::due;
+use replicante_protocol::schedule::{due, under_way};
 use serde::Serialize;
 
 use crate::view::event::name;
@@ -137,11 +137,11 @@ fn unscheduled(kind: Kind, heads: &[Head], looked: &Looked) -> Option<Finding> {
 /// Records whose task was queued long ago, and that no worker has done.
 fn unserved(kind: Kind, heads: &[Head], looked: &Looked) -> Option<Finding> {
     let patience = looked.tick * TURNS + looked.lease;
-    let waits = |head: &&Head| {
-        head.enabled && head.queued_due > head.done_due && looked.now.since(head.queued_due) > patience
-    };
+    let stamp = |head: &Head| under_way(head, looked.pauses.until(&head.record));
+    let waits =
+        |head: &&Head| head.enabled && stamp(head).is_some_and(|stamp| looked.now.since(stamp) > patience);
     let waiting: Vec<&Head> = heads.iter().filter(waits).collect();
-    let oldest = waiting.iter().map(|head| head.queued_due).min()?;
+    let oldest = waiting.iter().filter_map(|head| stamp(head)).min()?;
     let enabled = heads.iter().filter(|head| head.enabled).count();
     let what = format!(
         "{} of {} wait for a {} worker, the longest for {}: {}",

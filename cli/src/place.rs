@@ -47,6 +47,13 @@ const OUTPUTS: [(&str, &str); 5] = [
     ("Deployment", "REPLICANTE_DEPLOYMENT"),
 ];
 const SERVICES: [&str; 3] = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL_SQS"];
+/// Of what else is asked on behalf of a deployment: its stack, its parameters, its objects, its logs.
+const OTHER_SERVICES: [&str; 4] = [
+    "AWS_ENDPOINT_URL_CLOUDFORMATION",
+    "AWS_ENDPOINT_URL_SSM",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
+];
 /// The endpoint of all services.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 /// How long a local service may take to accept a connection.
@@ -272,7 +279,7 @@ fn leads_elsewhere(
     endpoint: Option<&str>,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(), CliError> {
-    let mut variables = SERVICES.iter().chain([&ENDPOINT]);
+    let mut variables = SERVICES.iter().chain(&OTHER_SERVICES).chain([&ENDPOINT]);
     match variables.find_map(|known| Some((known, variable(known)?))) {
         Some((known, url)) if endpoint.is_none() => Err(CliError::Failed(format!(
             "the context {name} is on AWS, and {known} leads to {url}: unset it, or name the endpoint in the context"
@@ -422,6 +429,10 @@ mod tests {
         let set = |name: &str| (name == "AWS_ENDPOINT_URL_SQS").then(|| "http://127.0.0.1:9".to_owned());
         let refused = leads_elsewhere("prod", None, &set).unwrap_err().to_string();
         insta::assert_snapshot!(refused, @"the context prod is on AWS, and AWS_ENDPOINT_URL_SQS leads to http://127.0.0.1:9: unset it, or name the endpoint in the context");
+        // So is one whose stack would be looked up elsewhere.
+        let stack =
+            |name: &str| (name == "AWS_ENDPOINT_URL_CLOUDFORMATION").then(|| "http://127.0.0.1:9".into());
+        assert!(leads_elsewhere("prod", None, &stack).is_err());
         assert!(leads_elsewhere("prod", Some("http://127.0.0.1:4566"), &set).is_ok());
         assert!(leads_elsewhere("prod", None, &|_| None).is_ok());
     }

@@ -81,12 +81,20 @@ impl Until {
     }
 }
 
+/// The longest duration from now: a hundred years. A time beyond the year 9999 can't be written.
+const FURTHEST: Duration = Duration::from_secs(36_500 * 24 * 3600);
+
 /// Reads a duration, or a time with its offset.
 ///
 /// # Errors
 /// Says what was expected.
 pub fn until(text: &str) -> Result<Until, String> {
-    let read = parse_human(text).map(Until::After);
+    let read = match parse_human(text) {
+        Ok(span) if span > FURTHEST => {
+            return Err(format!("expected at most {} days", FURTHEST.as_secs() / (24 * 3600)));
+        }
+        read => read.map(Until::After),
+    };
     read.or_else(|_| Timestamp::parse(text).map(Until::At)).map_err(|_| {
         "expected a duration like 7d, or a time with its offset, like 2026-01-02T03:04:05Z".into()
     })
@@ -115,6 +123,11 @@ pub async fn forget(args: ForgetArgs) -> Result<(), CliError> {
     place.table().put_intent(&discovery, &intent, now).await?;
     send(&place, &discovery, &actor).await?;
     out::line(format_args!("{what} is forgotten until {until}, as {actor}"))?;
+    let record = RecordName::cluster(&*args.name.namespace, &*cluster);
+    let pauses = place.table().pauses().await?;
+    if pauses.on(&record, now).is_some() {
+        out::note(format_args!("{record} is paused: it goes when it is resumed"));
+    }
     out::note(format_args!("`{} events --since 1m` shows what comes of it", out::program()));
     Ok(())
 }
@@ -195,6 +208,7 @@ mod tests {
         let at = Timestamp::parse("2026-01-02T03:04:05Z").unwrap();
         assert_eq!(until("2026-01-02T03:04:05Z").unwrap(), Until::At(at));
         assert_eq!(Until::After(Duration::from_secs(1)).from(Timestamp(5)), Timestamp(1005));
+        assert_eq!(until("3000000d").unwrap_err(), "expected at most 36500 days");
         for text in ["soon", "2026-01-02", "2026-01-02T03:04:05", "-1d"] {
             assert!(until(text).unwrap_err().contains("with its offset"), "{text}");
         }

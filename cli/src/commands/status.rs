@@ -8,7 +8,7 @@ use replicante_model::pause::Pause;
 use replicante_model::summary::Summary;
 use replicante_model::time::human;
 use replicante_model::{Kind, RecordName, Timestamp};
-use replicante_protocol::schedule::due;
+use replicante_protocol::schedule::{due, under_way};
 use serde_json::json;
 
 use crate::error::CliError;
@@ -102,10 +102,8 @@ fn heads_of(looked: &Looked, kind: Kind) -> &[replicante_protocol::head::Head] {
 /// How long after its time the latest of what is due is.
 fn late(looked: &Looked, kind: Kind) -> Duration {
     let pending = heads_of(looked, kind).iter().filter(|head| head.enabled).map(|head| {
-        match head.queued_due > head.done_due {
-            true => head.queued_due,
-            false => due(head, looked.pauses.until(&head.record)),
-        }
+        let paused_until = looked.pauses.until(&head.record);
+        under_way(head, paused_until).unwrap_or_else(|| due(head, paused_until))
     });
     pending.map(|stamp| looked.now.since(stamp)).max().unwrap_or_default()
 }

@@ -191,7 +191,11 @@ impl Discover {
             state.has_to_forget(intents).then(|| forgotten(state, &given))
         };
         let spec = match spec_of(context.table, record).await {
-            Ok(spec) => spec,
+            Ok(Some(spec)) => spec,
+            // Its object was deleted, and the task was sent before or by an operator: there is nobody to ask.
+            Ok(None) => {
+                return Ok((forget().unwrap_or_else(|| notice::unchanged(state.clone())), false));
+            }
             Err(error) => return forget().map(|run| (run, false)).ok_or(error),
         };
         let source = replicante_sources::open(&spec.source)
@@ -216,13 +220,14 @@ impl Discover {
     }
 }
 
-/// The specification of a discovery, from its object.
-async fn spec_of(table: &Table, record: &RecordName) -> Result<DiscoverySpec, WorkError> {
+/// The specification of a discovery, from its object. `None`: there is no object.
+async fn spec_of(table: &Table, record: &RecordName) -> Result<Option<DiscoverySpec>, WorkError> {
     let refused = |problem: String| WorkError::Input(format!("the object of {record}: {problem}"));
-    let object = table.object(ObjectKind::Discovery, &record.namespace, &record.id).await?;
-    let object = object.ok_or_else(|| refused("there is none, apply it again".into()))?;
+    let Some(object) = table.object(ObjectKind::Discovery, &record.namespace, &record.id).await? else {
+        return Ok(None);
+    };
     match Object::from_json(&object.json).map_err(|error| refused(error.to_string()))? {
-        Object::Discovery(Discovery { spec, .. }) => Ok(spec),
+        Object::Discovery(Discovery { spec, .. }) => Ok(Some(spec)),
         Object::Cluster(_) => Err(refused("it is a Cluster".into())),
     }
 }

@@ -19,7 +19,7 @@ const KEPT: Duration = Duration::from_secs(24 * 3600);
 
 impl Table {
     /// The pauses, as one Query reads them, eventually consistent: half a read unit as long as there are few, and usually
-    /// there are none. One that can't be read, of a newer release maybe, is passed over.
+    /// there are none. One that can't be read, of a newer release maybe, is one without an end: what is paused is left alone.
     ///
     /// # Errors
     /// When the table can't be read.
@@ -55,5 +55,12 @@ impl Table {
 }
 
 fn read(item: &Item) -> Option<(&str, Pause)> {
-    Some((string(item, "sk")?, serde_json::from_str(string(item, "pause")?).ok()?))
+    let pause = string(item, "pause").and_then(|json| serde_json::from_str(json).ok());
+    let unreadable = || Pause {
+        since: Timestamp::ZERO,
+        until: None,
+        reason: Some("what is stored of it can't be read: pause it anew, or resume it".into()),
+        actor: "unknown".into(),
+    };
+    Some((string(item, "sk")?, pause.unwrap_or_else(unreadable)))
 }

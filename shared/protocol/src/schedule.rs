@@ -84,10 +84,15 @@ pub fn plan(head: &Head, paused_until: Timestamp, now: Timestamp, timing: Timing
 
 /// How long an enabled record has been due and is not done, whether its task was sent or not. `None`: it is not due.
 pub fn overdue(head: &Head, paused_until: Timestamp, now: Timestamp) -> Option<Duration> {
-    let is_under_way = head.queued_due > head.done_due;
     let due = due(head, paused_until);
-    let stamp = if is_under_way { head.queued_due.min(due) } else { due };
+    let stamp = under_way(head, paused_until).map_or(due, |stamp| stamp.min(due));
     (head.enabled && stamp <= now).then(|| now.since(stamp))
+}
+
+/// The stamp of a record's task that was sent and is not done. `None` also if it was sent for a time before the end of a
+/// pause: should it be lost, no other is sent until the pause ends, so it makes nothing late.
+pub fn under_way(head: &Head, paused_until: Timestamp) -> Option<Timestamp> {
+    (head.queued_due > head.done_due && head.queued_due >= paused_until).then_some(head.queued_due)
 }
 
 /// How long a record that owes has been held by nobody: since its lease ended, or since its last holder gave it back
@@ -227,6 +232,15 @@ mod tests {
         assert_eq!(overdue(&head, until, slot.minus(MINUTE)), None);
         assert_eq!(overdue(&head, until, slot.plus(MINUTE)), Some(MINUTE));
         assert_eq!(plan(&head, until, slot.plus(MINUTE), TIMING).unwrap().stamp, slot);
+        // Neither has a task that was sent before the pause, and lost.
+        (head.due, head.queued_due) = (NOW.plus(5 * MINUTE), NOW.minus(MINUTE));
+        for until in [Timestamp(i64::MAX), NOW.plus(60 * MINUTE)] {
+            assert_eq!(under_way(&head, until), None);
+            assert_eq!(overdue(&head, until, NOW.plus(30 * MINUTE)), None);
+        }
+        assert_eq!(under_way(&head, NEVER), Some(head.queued_due));
+        assert_eq!(overdue(&head, NEVER, NOW), Some(MINUTE));
+        head.queued_due = head.done_due;
         // What was due after it is as if there had been none.
         head.due = slot.plus(Duration::from_secs(7));
         assert_eq!(due(&head, until), head.due);

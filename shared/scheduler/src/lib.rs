@@ -99,7 +99,8 @@ impl Scheduler {
             Ok(pauses) => pauses,
             // What is paused is not known, so nothing is sent: the heads could hardly be read either.
             Err(error) => {
-                return Pass { left: SPREAD_SHARDS, error: Some(error.to_string()), ..Pass::default() };
+                let pass = Pass { left: SPREAD_SHARDS, error: Some(error.to_string()), ..Pass::default() };
+                return self.ended(pass, &table);
             }
         };
         let mut passes = stream::iter(0..SPREAD_SHARDS)
@@ -114,6 +115,11 @@ impl Scheduler {
             let left = format!("{} of {SPREAD_SHARDS} spread shards were left for want of time", total.left);
             total.error.get_or_insert(left);
         }
+        self.ended(total, &table)
+    }
+
+    /// What a pass came to, with its cost and its line of the log.
+    fn ended(&self, mut total: Pass, table: &Table) -> Pass {
         total.cost = table.cost();
         tracing::info!(
             kind = %self.kind,

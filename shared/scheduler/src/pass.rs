@@ -5,6 +5,7 @@ use std::time::Duration;
 use replicante_aws::Cost;
 use replicante_metrics::{Measures, Metric};
 use replicante_model::Timestamp;
+use replicante_model::name::SPREAD_SHARDS;
 use replicante_protocol::head::Head;
 use replicante_protocol::schedule::{overdue, unattended};
 
@@ -74,10 +75,13 @@ impl Pass {
     pub fn measures(&self, took: Duration) -> Measures {
         let mut measures = Measures::default();
         measures.count(Metric::Passes, 1.0);
-        measures.count(Metric::Due, self.due as f64);
         measures.count(Metric::Queued, self.queued as f64);
-        measures.count(Metric::Owed, self.owed as f64);
-        measures.count(Metric::Unreadable, self.unreadable as f64);
+        // A pass that saw no head knows of none: a zero would say that all is well.
+        if self.left < SPREAD_SHARDS {
+            measures.count(Metric::Due, self.due as f64);
+            measures.count(Metric::Owed, self.owed as f64);
+            measures.count(Metric::Unreadable, self.unreadable as f64);
+        }
         measures.count(Metric::ReadUnits, self.cost.read_units);
         measures.count(Metric::WriteUnits, self.cost.write_units);
         for (metric, age) in [(Metric::OldestDue, self.oldest_due), (Metric::OwedAge, self.owed_age)] {
@@ -144,6 +148,10 @@ mod tests {
                     "{quoted} {line}"
                 );
             }
+        }
+        let blind = Pass { left: SPREAD_SHARDS, ..Pass::default() }.measures(MINUTE);
+        for metric in [Metric::Due, Metric::Owed, Metric::Unreadable] {
+            assert_eq!(blind.of(metric), [0.0; 0], "what was not looked at is not zero");
         }
         assert_eq!(measures.of(Metric::OldestDue), [120_000.0]);
         assert_eq!(measures.of(Metric::OwedAge), [120_000.0]);
