@@ -275,5 +275,9 @@ mod tests {
 }
 
 #[cfg(test)]
+#[path = "document_tests.rs"]
+mod document_tests;
+
+#[cfg(test)]
 #[path = "help_tests.rs"]
 mod help_tests;
