@@ -77,6 +77,11 @@ def order(resources, parameters):
             yield f"{worker}: not timeout {timeout} s < lease {lease} s < visibility timeout {visibility} s"
         if visibility < 3 * timeout:
             yield f"{worker}: the visibility timeout, {visibility} s, is less than three times the timeout, {timeout} s"
+        dead = queue.removesuffix("Queue") + "DeadLetters"
+        if properties["RedrivePolicy"]["deadLetterTargetArn"] != {"Fn::GetAtt": [dead, "Arn"]}:
+            yield f"{queue}: its dead letters do not go to {dead}"
+        if resources[dead]["Properties"].get("MessageRetentionPeriod") != 14 * 86_400:
+            yield f"{dead}: not kept for 14 days, the most there is"
         window = parameters["BatchingWindowSeconds"]["MaxValue"]
         if window + timeout + lease >= visibility:
             yield f"{worker}: window {window} s + timeout {timeout} s + lease {lease} s reach the visibility timeout"
@@ -95,6 +100,11 @@ def order(resources, parameters):
         for mapping in mappings:
             if mapping.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
                 yield f"{worker}: without ReportBatchItemFailures one failed task repeats its whole batch"
+            if mapping.get("BatchSize") != 10:
+                yield f"{worker}: a batch is not of 10, for which its costs are counted"
+            scaling = {"MaximumConcurrency": {"Ref": worker.removesuffix("Worker") + "Concurrency"}}
+            if mapping.get("ScalingConfig") != scaling:
+                yield f"{worker}: as many at once as Lambda likes, instead of {scaling['MaximumConcurrency']['Ref']}"
             if mapping.get("BatchSize", 0) > int(variables["REPLICANTE_CONCURRENCY"]):
                 yield f"{worker}: a batch is larger than REPLICANTE_CONCURRENCY: its last tasks wait"
             if mapping.get("MaximumBatchingWindowInSeconds") != {"Ref": "BatchingWindowSeconds"}:
@@ -260,6 +270,19 @@ def storage(resources, _):
         yield "Table: no point-in-time recovery"
     if table["Properties"].get("BillingMode") != {"Fn::If": ["IsTableProvisioned", "PROVISIONED", "PAY_PER_REQUEST"]}:
         yield "Table: not as TableMode says"
+    if table["Properties"].get("TimeToLiveSpecification") != {"AttributeName": "expires", "Enabled": True}:
+        yield "Table: what has an end never ends: no time to live on `expires`"
+    if stream["Properties"].get("StreamModeDetails") != {"StreamMode": {"Ref": "StreamMode"}}:
+        yield "Stream: not as StreamMode says"
+    shards = {"Fn::If": ["IsStreamProvisioned", {"Ref": "StreamShards"}, {"Ref": "AWS::NoValue"}]}
+    if stream["Properties"].get("ShardCount") != shards:
+        yield "Stream: its shards are not StreamShards"
+    if stream["Properties"].get("RetentionPeriodHours") != {"Ref": "StreamRetentionHours"}:
+        yield "Stream: not kept for StreamRetentionHours"
+    for name in FUNCTIONS:
+        kept = environment(resources, name).get("REPLICANTE_STREAM_RETENTION")
+        if kept != {"Fn::Sub": "${StreamRetentionHours}h"}:
+            yield f"{name}: it takes the stream to be kept for {kept}: snapshots may be older than what is kept"
     encrypted = {"EncryptionType": "KMS", "KeyId": {"Fn::If": ["HasKey", {"Ref": "KeyArn"}, "alias/aws/kinesis"]}}
     if stream["Properties"].get("StreamEncryption") != encrypted:
         yield "Stream: not encrypted, by KeyArn where there is one"
@@ -274,6 +297,11 @@ def storage(resources, _):
     for name in FUNCTIONS:
         if resources[f"{name}Logs"]["Properties"].get("KmsKeyId") != OWN_KEY:
             yield f"{name}Logs: not encrypted by KeyArn where there is one"
+        if resources[f"{name}Logs"]["Properties"].get("RetentionInDays") != {"Ref": "LogRetentionDays"}:
+            yield f"{name}Logs: not kept for LogRetentionDays"
+        function = resources[name]["Properties"]
+        if (function.get("Architectures"), function.get("Runtime")) != ([{"Ref": "Architecture"}], "provided.al2023"):
+            yield f"{name}: not for Architecture on provided.al2023"
 
 
 # What the transform makes can have no tag that it does not give; a stack's own tags reach it (samconfig.toml).
@@ -420,7 +448,9 @@ def breaks():
     def of_key(source, role):
         return policy(source, role, "HasKey")[1]["PolicyDocument"]["Statement"][0]
 
-    yield "a batch that the generated mapping can't have", r"^E\d+ at .*BatchSize", lambda s: tasks(s).update(BatchSize=-1)
+    yield "memory that the generated function can't have", r"^E\d+ at .*MemorySize", lambda s: properties(
+        s, "RefreshWorker"
+    ).update(MemorySize=1)
     yield "lease below the timeout", "not timeout 60 s < lease 50 s", lambda s: variables(s).update(
         REPLICANTE_LEASE="50s"
     )
@@ -444,6 +474,25 @@ def breaks():
     yield "an invocation with retries", "is tried again", lambda s: properties(s, "RefreshScheduler")[
         "EventInvokeConfig"
     ].update(MaximumRetryAttempts=1)
+    yield "batches of one", "a batch is not of 10", lambda s: tasks(s).update(BatchSize=1)
+    yield "workers without number", "instead of RefreshConcurrency", lambda s: tasks(s).pop("ScalingConfig")
+    yield "another's dead letters", "do not go to RefreshDeadLetters", lambda s: properties(s, "RefreshQueue")[
+        "RedrivePolicy"
+    ].update(deadLetterTargetArn={"Fn::GetAtt": ["DiscoveryDeadLetters", "Arn"]})
+    yield "dead letters that go soon", "not kept for 14 days", lambda s: properties(s, "RefreshDeadLetters").pop(
+        "MessageRetentionPeriod"
+    )
+    yield "nothing expires", "no time to live", lambda s: properties(s, "Table").pop("TimeToLiveSpecification")
+    yield "stream of another mode", "Stream: not as StreamMode", lambda s: properties(s, "Stream").update(
+        StreamModeDetails={"StreamMode": "ON_DEMAND"}
+    )
+    yield "stream of another size", "are not StreamShards", lambda s: properties(s, "Stream").update(ShardCount=1)
+    yield "stream of a day", "not kept for StreamRetentionHours", lambda s: properties(s, "Stream").pop("RetentionPeriodHours")
+    yield "snapshots that come too late", "takes the stream to be kept for 365d", lambda s: variables(s).update(
+        REPLICANTE_STREAM_RETENTION="365d"
+    )
+    yield "logs for ever", "RefreshWorkerLogs: not kept for", lambda s: properties(s, "RefreshWorkerLogs").pop("RetentionInDays")
+    yield "another processor", "not for Architecture", lambda s: s["Globals"]["Function"].update(Architectures=["x86_64"])
     yield "other receives", "REPLICANTE_MAX_RECEIVE_COUNT is not", lambda s: variables(s).update(
         REPLICANTE_MAX_RECEIVE_COUNT="3"
     )
