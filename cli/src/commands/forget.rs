@@ -119,11 +119,11 @@ pub async fn forget(args: ForgetArgs) -> Result<(), CliError> {
     }
     let actor = actor_of(args.name.actor);
     let NameArgs { cluster, node, .. } = args.name;
+    let record = RecordName::cluster(&*args.name.namespace, &*cluster);
     let intent = Intent::Forget { cluster, node, until, actor: actor.clone() };
     place.table().put_intent(&discovery, &intent, now).await?;
     send(&place, &discovery, &actor).await?;
     out::line(format_args!("{what} is forgotten until {until}, as {actor}"))?;
-    let record = RecordName::cluster(&*args.name.namespace, &*cluster);
     let pauses = place.table().pauses().await?;
     if pauses.on(&record, now).is_some() {
         out::note(format_args!("{record} is paused: it goes when it is resumed"));
