@@ -22,7 +22,7 @@ const MILLI: Duration = Duration::from_millis(1);
 async fn record(system: &System) -> (Table, Task, Timestamp) {
     let now = Timestamp::now();
     let record = RecordName::cluster("default", "orders");
-    let head = Head::new(record.clone(), LEASE, true, None, now);
+    let head = Head::new(record.clone(), LEASE, true, now);
     assert!(system.table.create_head(&head).await.unwrap());
     assert!(!system.table.create_head(&head).await.unwrap(), "created once");
     (system.table.clone(), Task::scheduled(record, now), now)
