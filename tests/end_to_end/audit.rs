@@ -199,7 +199,8 @@ async fn what_was_told_is_not_told_again_when_a_cluster_returns_and_what_came_me
     system.refresh("c").await;
     assert!(system.table.head(&cluster()).await.unwrap().is_none());
     let all = system.check().await.unwrap().all_told(&cluster().key());
-    assert_eq!(all[all.len() - 2..], ["object.applied", "cluster.removed"], "the removal is the last word");
+    let last = ["object.applied", "cluster.missing", "cluster.removed"];
+    assert_eq!(all[all.len() - 3..], last, "the removal is the last word");
     delete(&system, "eve", ObjectKind::Cluster, "c").await;
     system.fleet.apply(Act::list("c", true)).unwrap();
     system.discover().await;

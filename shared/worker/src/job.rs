@@ -47,7 +47,7 @@ impl Context<'_> {
         Ok(untold)
     }
 
-    /// Whether the task is there to tell them, and to ask nobody: nothing is scheduled of a record that is disabled.
+    /// Whether the task is there to tell them, and to ask nobody: of a record that is disabled nothing else is scheduled.
     pub fn only_tells(&self, untold: &Untold) -> bool {
         !self.head.enabled && self.task.cause == Cause::Schedule && untold.told.is_some()
     }
