@@ -182,10 +182,9 @@ pub async fn resume(args: ResumeArgs) -> Result<(), CliError> {
         return Err(CliError::Failed(format!("{} is not paused; {hint}", told(record.as_ref()))));
     };
     // What ended is kept for a while: by it a scheduler knows what fell into the pause.
-    let actor = actor_of(options.actor);
-    let ended = Pause { until: Some(now), ended_by: Some(actor.clone()), ..pause.clone() };
+    let ended = Pause { until: Some(now), ended_by: Some(actor_of(options.actor)), ..pause.clone() };
     table.put_pause(record.as_ref(), &ended).await?;
-    out::line(format_args!("{} goes on, each record in its next slot, as {actor}", told(record.as_ref())))?;
+    out::line(format_args!("{} goes on, each record in its next slot", told(record.as_ref())))?;
     match &record {
         Some(_) if pauses.all.is_some_and(|pause| pause.is_on(now)) => {
             out::note(format_args!("everything is still paused: `{} resume all`", out::program()));

@@ -29,8 +29,8 @@ const WINDOW: Duration = Duration::from_secs(3600);
     replicante runs zk-01 --failed        only those that failed, and why\n  \
     replicante runs --discovery fleet     the last runs of a discovery\n  \
     replicante runs zk-01 -o json | jq '.[] | select(.events > 0)'\n\n\
-    From the log that `up` keeps in its data folder, of 16 MiB at most; on AWS from the worker's\n\
-    log group, of the last hour unless --since says otherwise.")]
+    From the log that `up` keeps in its data folder, of 16 MiB at most; on AWS from the\n\
+    worker's log, of the last hour unless --since says otherwise.")]
 pub struct RunsArgs {
     /// The cluster
     #[arg(required_unless_present = "discovery")]
