@@ -324,6 +324,8 @@ OUTPUTS = {
     "RefreshQueueUrl": {"Ref": "RefreshQueue"},
     "DiscoveryDeadLettersUrl": {"Ref": "DiscoveryDeadLetters"},
     "RefreshDeadLettersUrl": {"Ref": "RefreshDeadLetters"},
+    "DiscoveryWorkerLogs": {"Ref": "DiscoveryWorkerLogs"},
+    "RefreshWorkerLogs": {"Ref": "RefreshWorkerLogs"},
 }
 # Their values are names of AWS's own, which it checks.
 FREE = ["SubnetIds", "SecurityGroupIds"]

@@ -96,11 +96,16 @@ impl Effect {
     }
 }
 
-/// Stores the objects that are not stored just so. Returns what became of each.
+/// Stores the objects that are not stored just so, as somebody's. Returns what became of each.
 ///
 /// # Errors
 /// When the table can't be read or written.
-pub async fn apply(table: &Table, objects: &[Object], dry_run: bool) -> Result<Vec<Effect>, AwsError> {
+pub async fn apply(
+    table: &Table,
+    objects: &[Object],
+    actor: &str,
+    dry_run: bool,
+) -> Result<Vec<Effect>, AwsError> {
     let mut effects = Vec::with_capacity(objects.len());
     let mut writes = Vec::new();
     for object in objects {
@@ -117,7 +122,7 @@ pub async fn apply(table: &Table, objects: &[Object], dry_run: bool) -> Result<V
         }
     }
     if !dry_run {
-        table.apply(&writes, Timestamp::now()).await?;
+        table.apply(&writes, actor, Timestamp::now()).await?;
     }
     Ok(effects)
 }

@@ -307,8 +307,13 @@ mod tests {
     fn what_is_paused_or_was_lately_does_not_wait_for_its_scheduler() {
         let mut looked = looked(clusters(|_, head| head.due = NOW.minus(10 * MINUTE)), vec![]);
         for until in [None, Some(NOW)] {
-            looked.pauses.all =
-                Some(Pause { since: NOW.minus(20 * MINUTE), until, reason: None, actor: "ann".into() });
+            looked.pauses.all = Some(Pause {
+                since: NOW.minus(20 * MINUTE),
+                until,
+                reason: None,
+                actor: "ann".into(),
+                ended_by: None,
+            });
             assert_eq!(told(&looked), "", "{until:?}");
         }
         looked.now = NOW.plus(10 * MINUTE);

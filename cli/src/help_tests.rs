@@ -373,6 +373,10 @@ fn the_help_of_runs() {
           --failed
               Only those that failed
 
+          --since <TIME>
+              Only those that began so long ago, or since: 2h, or a time with its offset
+              [default: all; on AWS 1h]
+
       -l, --limit <NUMBER>
               Only the last so many
 
@@ -408,9 +412,8 @@ fn the_help_of_runs() {
       replicante runs --discovery fleet     the last runs of a discovery
       replicante runs zk-01 -o json | jq '.[] | select(.events > 0)'
 
-    From the log that `up` keeps in its data folder, of 16 MiB at most. On AWS the same lines
-    are
-    in CloudWatch Logs: docs/operations.md has the queries.
+    From the log that `up` keeps in its data folder, of 16 MiB at most; on AWS from the
+    worker's log, of the last hour unless --since says otherwise.
     ");
 }
 
@@ -728,6 +731,11 @@ fn the_help_of_events_and_apply() {
           --dry-run
               Says what would change, and stores nothing
 
+          --actor <NAME>
+              Who applies: events say so [default: the user]
+
+              [env: REPLICANTE_ACTOR]
+
           --data <DIR>
               Data folder of a running `replicante up` [default: the environment, else
               .replicante]
@@ -751,8 +759,9 @@ fn the_help_of_events_and_apply() {
       replicante apply --dry-run -f discovery.yaml  only checks, and says what would change
       generate | replicante apply -f -              from the standard input
 
-    Objects are stored in steps of 50, each as a whole: where one fails, those before it are
+    Objects are stored in steps of 33, each as a whole: where one fails, those before it are
     applied.
+    Events tell who applied what, from before to after.
     Intervals are checked against the tick of the deployment (REPLICANTE_TICK, else 60s).
     ");
 }
@@ -1310,6 +1319,11 @@ fn the_help_of_validate_export_and_delete() {
 
       -y, --yes
               Does not ask
+
+          --actor <NAME>
+              Who deletes: events say so [default: the user]
+
+              [env: REPLICANTE_ACTOR]
 
           --data <DIR>
               Data folder of a running `replicante up` [default: the environment, else

@@ -46,6 +46,9 @@ const OUTPUTS: [(&str, &str); 5] = [
     ("RefreshQueueUrl", "REPLICANTE_REFRESH_QUEUE_URL"),
     ("Deployment", "REPLICANTE_DEPLOYMENT"),
 ];
+/// Outputs that a stack of an earlier release has not: what lacks them is said where they are needed.
+const LATER: [(&str, &str); 2] =
+    [("DiscoveryWorkerLogs", "REPLICANTE_DISCOVERY_LOGS"), ("RefreshWorkerLogs", "REPLICANTE_REFRESH_LOGS")];
 const SERVICES: [&str; 3] = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL_SQS"];
 /// Of what else is asked on behalf of a deployment: its stack, its parameters, its objects, its logs.
 const OTHER_SERVICES: [&str; 4] = [
@@ -209,6 +212,23 @@ impl Place {
         }
     }
 
+    /// The log group of the worker of one kind of record.
+    ///
+    /// # Errors
+    /// When its name is not set.
+    pub fn logs(&self, kind: Kind) -> Result<String, CliError> {
+        let name = match kind {
+            Kind::Discovery => "REPLICANTE_DISCOVERY_LOGS",
+            Kind::Cluster => "REPLICANTE_REFRESH_LOGS",
+        };
+        self.variable(name).ok_or_else(|| {
+            CliError::Failed(format!(
+                "{name} is not set: the log group of the worker of {kind} tasks; the stack's outputs name it, from this \
+                 release on; of a local deployment name its folder with --data DIR"
+            ))
+        })
+    }
+
     /// The `source` of the deployment's events.
     ///
     /// # Errors
@@ -270,7 +290,7 @@ fn of_outputs(stack: &str, outputs: &BTreeMap<String, String>) -> Result<BTreeMa
         )));
     }
     let variable = |(output, name): &(&str, &str)| Some(((*name).to_owned(), known(output)?.clone()));
-    Ok(OUTPUTS.iter().filter_map(variable).collect())
+    Ok(OUTPUTS.iter().chain(&LATER).filter_map(variable).collect())
 }
 
 /// Refuses a context on AWS while the environment leads to other endpoints.

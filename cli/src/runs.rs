@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use replicante_model::RecordName;
 use replicante_model::event::Cause;
 use replicante_model::time::millis;
+use replicante_model::{RecordName, Timestamp};
 use replicante_worker::TaskReport;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,26 @@ const FILE: &str = "runs.jsonl";
 const BEFORE: &str = "runs.before.jsonl";
 /// The most bytes of each: some ten thousands of tasks.
 const FULL: u64 = 8 * 1024 * 1024;
+
+/// The line that a worker writes of a task, as far as it is read.
+#[derive(Deserialize)]
+struct Logged {
+    fields: Fields,
+}
+
+#[derive(Deserialize)]
+struct Fields {
+    message: String,
+    record: String,
+    cause: String,
+    actor: Option<String>,
+    outcome: String,
+    duration_ms: i64,
+    late_ms: Option<i64>,
+    #[serde(default)]
+    events: u64,
+    error: Option<String>,
+}
 
 /// What a task did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +65,24 @@ pub struct Run {
 }
 
 impl Run {
+    /// What a line of a worker's log says, which was written at this time, when the task ended. `None`: it is of no task.
+    pub fn of_line(line: &str, at: Timestamp) -> Option<Self> {
+        let Logged { fields } = serde_json::from_str(line).ok()?;
+        let cause = serde_json::from_value(fields.cause.to_lowercase().into()).ok()?;
+        let took = Duration::from_millis(u64::try_from(fields.duration_ms).ok()?);
+        (fields.message == "task").then(|| Run {
+            at: at.minus(took).rfc3339(),
+            record: fields.record,
+            cause,
+            actor: fields.actor,
+            outcome: fields.outcome,
+            ms: fields.duration_ms,
+            late_ms: fields.late_ms,
+            events: fields.events,
+            error: fields.error,
+        })
+    }
+
     /// What a report says.
     pub fn of(report: &TaskReport) -> Self {
         Run {
@@ -171,6 +210,29 @@ mod tests {
         assert_eq!(times(folder.path(), "b", 2), [3, 5]);
         let failed = |run: &Run| run.outcome == "failed";
         assert!(last(folder.path(), &RecordName::cluster("default", "a"), 9, failed).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_line_of_a_workers_log_says_what_a_task_did() {
+        let line = r#"{"timestamp":"2026-01-02T02:04:05.678Z","level":"WARN","fields":{"message":"task",
+            "record":"cluster/default/a","cause":"Manual","actor":"ann","outcome":"failed","duration_ms":1500,
+            "write_units":2.0,"error":"throttled"}}"#;
+        let at = Timestamp::parse("2026-01-02T02:04:07Z").unwrap();
+        let expected = Run {
+            at: "2026-01-02T02:04:05.500Z".into(),
+            cause: Cause::Manual,
+            actor: Some("ann".into()),
+            outcome: "failed".into(),
+            ms: 1500,
+            late_ms: None,
+            error: Some("throttled".into()),
+            ..run(0, "a")
+        };
+        assert_eq!(Run::of_line(line, at), Some(expected));
+        assert_eq!(Run::of_line(&line.replace("\"task\"", "\"pass\""), at), None);
+        for other in ["", "START RequestId: 1", r#"{"fields":{"message":"task"}}"#] {
+            assert_eq!(Run::of_line(other, at), None);
+        }
     }
 
     #[test]

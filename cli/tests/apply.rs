@@ -64,12 +64,12 @@ async fn an_object_is_deleted_as_it_was_seen_or_not_at_all() {
         let objects = parse("x", &text, Duration::from_secs(60), &[]).unwrap();
         let writes: Vec<ObjectWrite> =
             objects.iter().map(|object| ObjectWrite::from(&object.value)).collect();
-        table.apply(&writes, Timestamp::now()).await.unwrap();
+        table.apply(&writes, "ann", Timestamp::now()).await.unwrap();
         table.object(ObjectKind::Cluster, "default", "orders").await.unwrap().unwrap().version
     };
     let delete = async |version| {
         table
-            .delete_object(ObjectKind::Cluster, "default", "orders", version, Timestamp::now())
+            .delete_object(ObjectKind::Cluster, "default", "orders", version, "ann", Timestamp::now())
             .await
             .unwrap()
     };

@@ -67,6 +67,49 @@ async fn a_stack_is_found_by_its_name_and_what_it_names_is_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_runs_of_a_stack_come_from_the_log_of_its_worker() {
+    let local = Local::start(&LocalConfig::default()).await.unwrap();
+    let fake = Fake::start().await;
+    let settings = &local.settings;
+    let outputs = |logs: &str| {
+        Said::outputs(&[
+            ("TableName", &settings.table),
+            ("StreamName", &settings.stream),
+            ("DiscoveryQueueUrl", &settings.discovery_queue),
+            ("RefreshQueueUrl", &settings.refresh_queue),
+            ("Deployment", "prod"),
+            ("RefreshWorkerLogs", logs),
+        ])
+    };
+    let line = |record: &str, outcome: &str| {
+        let fields = serde_json::json!({ "message": "task", "record": record, "cause": "Schedule", "outcome": outcome,
+            "duration_ms": 12, "late_ms": 3 });
+        serde_json::json!({ "level": "INFO", "fields": fields }).to_string()
+    };
+    let now = replicante_model::Timestamp::now().0;
+    let (one, other) = (line("cluster/default/zk", "unchanged"), line("cluster/default/rs", "changed"));
+    let page = Said::lines(&[(now - 2_000, &one), (now - 1_000, &other)], None);
+    fake.say_each([outputs("/logs/refresh"), page]);
+    let mut environment = local.environment.clone();
+    environment.insert("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS".into(), fake.url.clone());
+    let done =
+        run(&environment, &fake, &["runs", "zk", "--stack", "replicante", "--since", "2h", "-o", "json"]);
+    assert!(done.status.success(), "{}", stderr(&done));
+    let runs: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(runs.as_array().unwrap().len(), 1, "of this record alone: {runs}");
+    assert_eq!((&runs[0]["outcome"], &runs[0]["ms"]), (&"unchanged".into(), &12.into()));
+    let asked: serde_json::Value = serde_json::from_str(&fake.asked()[1].1).unwrap();
+    assert_eq!(asked["logGroupName"], "/logs/refresh");
+    let since = asked["startTime"].as_i64().unwrap();
+    assert!((now - 7_200_000..now - 7_100_000).contains(&since), "{since}");
+
+    // A stack of an earlier release names no log group.
+    fake.say(outputs(""));
+    let refused = run(&environment, &fake, &["runs", "zk", "--stack", "replicante"]);
+    assert!(stderr(&refused).contains("REPLICANTE_REFRESH_LOGS is not set"), "{}", stderr(&refused));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_said_with_the_way_out() {
     let local = Local::start(&LocalConfig::default()).await.unwrap();
     let fake = Fake::start().await;

@@ -60,7 +60,7 @@ async fn a_claim_for_what_was_done_is_refused_unless_the_record_owes() {
     let head = table.claim(&manual, "b", now, LEASE).await.unwrap();
     let body = table.write_slot(&task.record, Slot::A, head.fence, b"state", b"outbox").await.unwrap();
     let commit = Commit { body, sequence: 1, owed: true, published: 0 };
-    table.commit(&task.record, head.fence, &commit, None).await.unwrap();
+    table.commit(&task.record, head.fence, &commit, None, None).await.unwrap();
     table.release(&task.record, head.fence, &release(None), None, now).await.unwrap();
     let owing = table.claim(&task, "c", now, LEASE).await.unwrap();
     assert!(owing.owed && owing.sequence == 1, "what owes is claimed, done or not");
@@ -76,7 +76,7 @@ async fn whoever_was_taken_over_writes_nothing_any_more() {
     let late = table.write_slot(&task.record, Slot::A, old.fence, b"old", b"old events").await;
     assert!(matches!(late, Err(FenceError::TakenOver)), "a chunk of a higher fence is not written over");
     let commit = Commit { body, sequence: 5, owed: true, published: 0 };
-    let late = table.commit(&task.record, old.fence, &commit, None).await;
+    let late = table.commit(&task.record, old.fence, &commit, None, None).await;
     assert!(matches!(late, Err(FenceError::TakenOver)));
     let late = table.release(&task.record, old.fence, &release(Some(now)), None, now).await;
     assert!(matches!(late, Err(FenceError::TakenOver)));
@@ -166,11 +166,11 @@ async fn a_scheduler_moves_on_only_what_it_has_read_and_due_is_never_pushed_back
         (head.due, head.wanted)
     };
     assert_eq!(due().await, (now.plus(LEASE), 1));
-    assert!(table.want(&task.record, LEASE, true, now).await.unwrap());
+    assert!(table.want(&task.record, LEASE, true, None, now).await.unwrap());
     assert_eq!(due().await, (now, 2), "pulled forward");
-    assert!(table.want(&task.record, LEASE, true, now.plus(LEASE)).await.unwrap());
+    assert!(table.want(&task.record, LEASE, true, None, now.plus(LEASE)).await.unwrap());
     assert_eq!(due().await, (now, 3), "never back, and wanted all the same");
-    assert!(!table.want(&RecordName::cluster("default", "nobody"), LEASE, true, now).await.unwrap());
+    assert!(!table.want(&RecordName::cluster("default", "nobody"), LEASE, true, None, now).await.unwrap());
 }
 
 #[tokio::test]

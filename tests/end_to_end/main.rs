@@ -8,6 +8,7 @@
 mod actions;
 mod addresses;
 mod agents;
+mod audit;
 mod back_off;
 mod cost;
 mod damage;

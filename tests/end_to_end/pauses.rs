@@ -20,7 +20,7 @@ async fn pass(scheduler: &Scheduler, now: Timestamp) -> Pass {
 }
 
 fn pause(since: Timestamp, until: Option<Timestamp>) -> Pause {
-    Pause { since, until, reason: Some("new racks".into()), actor: "ann".into() }
+    Pause { since, until, reason: Some("new racks".into()), actor: "ann".into(), ended_by: None }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
-use replicante_aws::{Clients, Queue};
+use replicante_aws::{Clients, ObjectKind, Queue};
 use replicante_discovery_worker::DiscoveryWorker;
 use replicante_fleet::{AgentState, Change, Kind as Store, StoreState};
 use replicante_model::{Kind, RecordName, Timestamp};
@@ -25,6 +25,7 @@ const SEEDS: u64 = 40;
 const TURNS: usize = 120;
 const WORKERS: usize = 4;
 const ZK: &str = "zk";
+const REMOVAL: &str = "  removal: { grace: 0s, confirmations: 1, max_shrink: off }\n";
 /// Of the same spread shard, so that a pass sends the tasks of both in one batch.
 const RS: &str = "rs-34";
 /// The schedulers' time at the beginning: later than any slot that the real time may give a record.
@@ -65,10 +66,7 @@ impl Run {
         system.time_left = Duration::from_secs(60);
         system.add_cluster(ZK, Store::Zookeeper, 3).unwrap();
         system.add_cluster(RS, Store::Mongodb, 2).unwrap();
-        system
-            .apply_discovery("  removal: { grace: 0s, confirmations: 1, max_shrink: off }\n")
-            .await
-            .unwrap();
+        system.apply_discovery(REMOVAL).await.unwrap();
         Run {
             seed,
             system,
@@ -124,6 +122,7 @@ impl Run {
             10..16 => self.change(),
             16..19 => self.expire().await,
             19..22 => self.jump(),
+            32..35 => self.apply().await,
             22..30 if !self.in_the_air.is_empty() => {
                 let place = self.random.random_range(0..self.in_the_air.len());
                 let call = self.in_the_air.swap_remove(place);
@@ -232,6 +231,36 @@ impl Run {
         }
         // One that does not fit changes nothing.
         let _ = self.system.fleet.apply(change);
+    }
+
+    /// An operator applies an object, or deletes one.
+    async fn apply(&mut self) {
+        let record = Self::records().choose(&mut self.random).unwrap().clone();
+        let seconds = self.random.random_range(5..8);
+        if record.kind == Kind::Discovery {
+            self.told(format!("{record} is applied: {seconds} s"));
+            let more = format!("{REMOVAL}  agents: {{ timeout: {seconds}s }}\n");
+            return self.system.apply_discovery(&more).await.unwrap();
+        }
+        let table = &self.system.table;
+        match table.object(ObjectKind::Cluster, "default", &record.id).await.unwrap() {
+            Some(object) if self.random.random_bool(0.3) => {
+                let (version, now) = (object.version, Timestamp::now());
+                table
+                    .delete_object(ObjectKind::Cluster, "default", &record.id, version, "test", now)
+                    .await
+                    .unwrap();
+                self.told(format!("the object of {record} is deleted"));
+            }
+            _ => {
+                self.told(format!("an object of {record} is applied: {seconds} s"));
+                let object = format!(
+                    "apiVersion: replicante.io/v0\nkind: Cluster\nmetadata: {{ name: {} }}\nspec: {{ interval: {seconds}s }}\n",
+                    record.id
+                );
+                self.system.apply(&object).await.unwrap();
+            }
+        }
     }
 
     async fn expire(&mut self) {
@@ -381,7 +410,15 @@ impl Run {
         if there != self.listed {
             return Err(format!("{RS} is listed: {}; it has a record: {there}", self.listed));
         }
-        self.system.check().await.map_err(|error| error.to_string())?;
+        let checked = self.system.check().await.map_err(|error| error.to_string())?;
+        for record in Self::records() {
+            // Of one that has ended, what came since is told when it returns.
+            let Some(head) = self.head(&record).await? else { continue };
+            let told = checked.changes_told(&record.key());
+            if head.has_to_tell() || !told.iter().copied().eq(1..=head.told) {
+                return Err(format!("{record} tells {told:?} of its object: {head:?}"));
+            }
+        }
         Ok(())
     }
 }

@@ -22,7 +22,8 @@ struct Told {
 async fn tell(fault: Option<(usize, Fault)>) -> Told {
     let rig = Rig::start().await;
     let mut told = Told::default();
-    for changes in story() {
+    for (number, changes) in story().into_iter().enumerate() {
+        rig.apply(number).await;
         for act in rig.step(changes, fault).await {
             told.acts.push(act.calls);
             if let Some(operation) = act.struck {
@@ -33,7 +34,7 @@ async fn tell(fault: Option<(usize, Fault)>) -> Told {
     let checked = rig.system.check().await.unwrap_or_else(|problem| panic!("{fault:?}: {problem}"));
     let records = CLUSTERS.map(|cluster| format!("cluster/default/{cluster}"));
     for record in records.into_iter().chain(["discovery/default/fleet".to_owned()]) {
-        let events = checked.told(&record);
+        let events = checked.all_told(&record);
         told.events.insert(record, events);
     }
     told

@@ -50,6 +50,23 @@ impl Rig {
         Rig { system, discovery, refresh, faults, acts: Cell::new(0) }
     }
 
+    /// Before some of the acts an operator applies an object.
+    pub async fn apply(&self, number: usize) {
+        match number % 5 {
+            1 => {
+                let object = format!(
+                    "apiVersion: replicante.io/v0\nkind: Cluster\nmetadata: {{ name: zk }}\nspec: {{ interval: {number}m }}\n"
+                );
+                self.system.apply(&object).await.unwrap();
+            }
+            3 => {
+                let more = format!("{REMOVAL}  agents: {{ timeout: {number}s }}\n");
+                self.system.apply_discovery(&more).await.unwrap();
+            }
+            _ => {}
+        }
+    }
+
     /// What happens next in the world, then a discovery and a refresh of each cluster. In each of these acts the call of
     /// this number is faulted, and the act recovered, before the next begins.
     pub async fn step(&self, changes: Vec<Change>, fault: Option<(usize, Fault)>) -> Vec<Act> {

@@ -55,12 +55,13 @@ impl History {
     ///
     /// # Errors
     /// Says which promise is broken: an event that is none or does not fit its schema, a copy that differs, a
-    /// gap, a change that does not fit the view, an id under another key.
+    /// gap, a change that does not fit the view, an id under another key, changes of an object out of order or told twice.
     pub fn check(&self) -> Result<Checked, String> {
         let mut checked = Checked::default();
         let mut reader = Reader::new();
         let mut folds: BTreeMap<String, Fold> = BTreeMap::new();
         let mut bytes: HashMap<String, &[u8]> = HashMap::new();
+        let mut objects: HashMap<&str, u64> = HashMap::new();
         for (key, data) in &self.records {
             let text = String::from_utf8_lossy(data);
             let event: Event = serde_json::from_slice(data).map_err(|error| format!("{error}: {text}"))?;
@@ -86,6 +87,15 @@ impl History {
             }
             let fold = folds.entry(key.clone()).or_default();
             fold.apply(&event.change).map_err(|error| format!("{}: {error}", event.id))?;
+            if let Change::ObjectApplied(change) | Change::ObjectDeleted(change) = &event.change {
+                let last = objects.insert(key, change.version).unwrap_or(0);
+                if change.version <= last {
+                    return Err(format!(
+                        "{}: change {} of its object, after {last}",
+                        event.id, change.version
+                    ));
+                }
+            }
             checked.events.entry(key.clone()).or_default().push(event);
         }
         if !reader.waiting().is_empty() {
@@ -152,8 +162,23 @@ impl Checked {
         Ok(())
     }
 
-    /// The events of one record, in short: `agent.down n1`, `shard.changed n1 s1`, ...
+    /// The events of one record, in short: `agent.down n1`, `shard.changed n1 s1`, ... But for those of its object: each
+    /// test applies some.
     pub fn told(&self, key: &str) -> Vec<String> {
+        self.all_told(key).into_iter().filter(|told| !told.starts_with("object.")).collect()
+    }
+
+    /// The numbers of the changes of its object that the events of a record tell.
+    pub fn changes_told(&self, key: &str) -> Vec<u64> {
+        let number = |event: &Event| match &event.change {
+            Change::ObjectApplied(change) | Change::ObjectDeleted(change) => Some(change.version),
+            _ => None,
+        };
+        self.events.get(key).into_iter().flatten().filter_map(number).collect()
+    }
+
+    /// All of them.
+    pub fn all_told(&self, key: &str) -> Vec<String> {
         self.events.get(key).into_iter().flatten().map(|event| tell(&event.change)).collect()
     }
 }

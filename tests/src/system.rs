@@ -243,7 +243,7 @@ impl System {
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
         let writes: Vec<ObjectWrite> =
             objects.iter().map(|object| ObjectWrite::from(&object.value)).collect();
-        self.table.apply(&writes, Timestamp::now()).await?;
+        self.table.apply(&writes, "test", Timestamp::now()).await?;
         Ok(())
     }
 

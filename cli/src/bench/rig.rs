@@ -76,7 +76,7 @@ impl Rig {
             fleet.discovery_url(),
             human(interval),
         );
-        files::apply(&table, &files::parse_text("bench", &object, TICK)?, false).await?;
+        files::apply(&table, &files::parse_text("bench", &object, TICK)?, "bench", false).await?;
         let discovery = DiscoveryWorker::new(&local.clients, &local.settings);
         let run = Task::manual(RecordName::discovery("default", "bench"), "bench");
         let response = discovery.handle(invocation(&[run])?).await;

@@ -62,7 +62,7 @@ async fn first_sight(nodes: usize, shards: usize) -> Result<Rest, CliError> {
         fleet.discovery_url(),
     );
     let table = Table::new(&local.clients, &local.settings.table);
-    files::apply(&table, &files::parse_text("bench", &object, config.tick)?, false).await?;
+    files::apply(&table, &files::parse_text("bench", &object, config.tick)?, "bench", false).await?;
     let discovery = DiscoveryWorker::new(&local.clients, &local.settings);
     let run = Task::manual(RecordName::discovery("default", "bench"), "bench");
     let event = task_event(&[run]).map_err(|error| CliError::Failed(error.to_string()))?;

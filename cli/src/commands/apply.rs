@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::commands::task::actor_of;
 use crate::error::CliError;
 use crate::place::{Place, PlaceArgs};
 use crate::{files, out};
@@ -16,7 +17,8 @@ use crate::{files, out};
     replicante apply -f discoveries/*.yaml        checked first: one error, and no file is applied\n  \
     replicante apply --dry-run -f discovery.yaml  only checks, and says what would change\n  \
     generate | replicante apply -f -              from the standard input\n\n\
-    Objects are stored in steps of 50, each as a whole: where one fails, those before it are applied.\n\
+    Objects are stored in steps of 33, each as a whole: where one fails, those before it are applied.\n\
+    Events tell who applied what, from before to after.\n\
     Intervals are checked against the tick of the deployment (REPLICANTE_TICK, else 60s).")]
 pub struct ApplyArgs {
     /// Objects: YAML or JSON, several documents a file; `-` for the standard input
@@ -25,6 +27,9 @@ pub struct ApplyArgs {
     /// Says what would change, and stores nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Who applies: events say so [default: the user]
+    #[arg(long, env = "REPLICANTE_ACTOR", hide_env_values = true, value_name = "NAME")]
+    pub actor: Option<String>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap takes the group's own text")]
     pub place: PlaceArgs,
@@ -40,7 +45,8 @@ pub async fn run(args: ApplyArgs) -> Result<(), CliError> {
     let tick = place.as_ref().map_or(Ok(Duration::ZERO), Place::tick)?;
     let objects = files::read(&args.files, tick)?;
     let place = place?;
-    let effects = files::apply(&place.table(), &objects, args.dry_run).await?;
+    let actor = actor_of(args.actor);
+    let effects = files::apply(&place.table(), &objects, &actor, args.dry_run).await?;
     let suffix = if args.dry_run { " (dry run)" } else { "" };
     for (object, effect) in objects.iter().zip(effects) {
         out::line(format_args!("{} {}{suffix}", files::title(object), effect.as_str()))?;

@@ -7,6 +7,7 @@ use replicante_model::time::human;
 use replicante_model::{RecordName, Timestamp};
 
 use crate::commands::forget::confirm;
+use crate::commands::task::actor_of;
 use crate::error::CliError;
 use crate::out;
 use crate::place::{Place, PlaceArgs};
@@ -52,6 +53,9 @@ pub struct ObjectArgs {
     /// Does not ask
     #[arg(short, long)]
     pub yes: bool,
+    /// Who deletes: events say so [default: the user]
+    #[arg(long, env = "REPLICANTE_ACTOR", hide_env_values = true, value_name = "NAME")]
+    pub actor: Option<String>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap takes the group's own text")]
     pub place: PlaceArgs,
@@ -66,7 +70,7 @@ pub async fn run(args: DeleteArgs) -> Result<(), CliError> {
         What::Discovery(args) => (ObjectKind::Discovery, args),
         What::Cluster(args) => (ObjectKind::Cluster, args),
     };
-    let ObjectArgs { name, namespace, yes, place } = args;
+    let ObjectArgs { name, namespace, yes, actor, place } = args;
     let table = Place::find(&place).await?.table();
     let title = match kind {
         ObjectKind::Discovery => format!("Discovery {namespace}/{name}"),
@@ -105,7 +109,8 @@ pub async fn run(args: DeleteArgs) -> Result<(), CliError> {
     if !yes {
         confirm(&question, &name)?;
     }
-    if !table.delete_object(kind, &namespace, &name, object.version, Timestamp::now()).await? {
+    let (actor, now) = (actor_of(actor), Timestamp::now());
+    if !table.delete_object(kind, &namespace, &name, object.version, &actor, now).await? {
         return Err(CliError::Failed(format!(
             "{title} was applied or deleted by somebody else meanwhile: nothing was done, look at it again"
         )));

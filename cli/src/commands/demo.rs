@@ -104,7 +104,7 @@ pub async fn run(args: DemoArgs) -> Result<(), CliError> {
         Local::start(&LocalConfig { tick: TICK, overrides: settings(), ..LocalConfig::default() }).await?;
     let table = Table::new(&local.clients, &local.settings.table);
     let objects = files::parse_text("demo", &discovery(&fleet, args.interval), TICK)?;
-    files::apply(&table, &objects, false).await?;
+    files::apply(&table, &objects, "demo", false).await?;
 
     let mut show = Show::start(&args, live)?;
     let (stop, stopping) = watch::channel(false);

@@ -105,6 +105,9 @@ pub struct PauseOptions {
 /// How to go on.
 #[derive(Debug, Args)]
 pub struct ResumeOptions {
+    /// Who resumes: kept with the pause for a day [default: the user]
+    #[arg(long, env = "REPLICANTE_ACTOR", hide_env_values = true, value_name = "NAME")]
+    pub actor: Option<String>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap takes the group's own text")]
     pub place: PlaceArgs,
@@ -147,7 +150,8 @@ pub async fn pause(args: PauseArgs) -> Result<(), CliError> {
     {
         return Err(unknown(record, &heads(&table, record.kind).await?));
     }
-    let pause = Pause { since, until, reason: options.reason, actor: actor_of(options.actor) };
+    let actor = actor_of(options.actor);
+    let pause = Pause { since, until, reason: options.reason, actor, ended_by: None };
     table.put_pause(record.as_ref(), &pause).await?;
     let end = until.map_or_else(String::new, |until| format!(" until {until}"));
     out::line(format_args!("{} is paused{end}, as {}", told(record.as_ref()), pause.actor))?;
@@ -178,7 +182,8 @@ pub async fn resume(args: ResumeArgs) -> Result<(), CliError> {
         return Err(CliError::Failed(format!("{} is not paused; {hint}", told(record.as_ref()))));
     };
     // What ended is kept for a while: by it a scheduler knows what fell into the pause.
-    table.put_pause(record.as_ref(), &Pause { until: Some(now), ..pause.clone() }).await?;
+    let ended = Pause { until: Some(now), ended_by: Some(actor_of(options.actor)), ..pause.clone() };
+    table.put_pause(record.as_ref(), &ended).await?;
     out::line(format_args!("{} goes on, each record in its next slot", told(record.as_ref())))?;
     match &record {
         Some(_) if pauses.all.is_some_and(|pause| pause.is_on(now)) => {

@@ -5,7 +5,9 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use replicante_model::event::Cause;
 use replicante_model::{RecordName, Timestamp};
+use replicante_stack::{Line, Looked};
 
+use crate::args::{Moment, moment};
 use crate::commands::get::unknown;
 use crate::error::CliError;
 use crate::out;
@@ -17,6 +19,9 @@ use crate::view::style::Tone;
 use crate::view::table::{Cell, table};
 use crate::view::text::short;
 
+/// How far back the log on AWS is read, unless it is said.
+const WINDOW: Duration = Duration::from_secs(3600);
+
 /// Values of `runs`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -24,8 +29,8 @@ use crate::view::text::short;
     replicante runs zk-01 --failed        only those that failed, and why\n  \
     replicante runs --discovery fleet     the last runs of a discovery\n  \
     replicante runs zk-01 -o json | jq '.[] | select(.events > 0)'\n\n\
-    From the log that `up` keeps in its data folder, of 16 MiB at most. On AWS the same lines are\n\
-    in CloudWatch Logs: docs/operations.md has the queries.")]
+    From the log that `up` keeps in its data folder, of 16 MiB at most; on AWS from the\n\
+    worker's log, of the last hour unless --since says otherwise.")]
 pub struct RunsArgs {
     /// The cluster
     #[arg(required_unless_present = "discovery")]
@@ -39,6 +44,9 @@ pub struct RunsArgs {
     /// Only those that failed
     #[arg(long)]
     pub failed: bool,
+    /// Only those that began so long ago, or since: 2h, or a time with its offset [default: all; on AWS 1h]
+    #[arg(long, value_parser = moment, value_name = "TIME")]
+    pub since: Option<Moment>,
     /// Only the last so many
     #[arg(short, long, value_name = "NUMBER", default_value_t = 20)]
     pub limit: usize,
@@ -69,15 +77,19 @@ pub async fn run(args: RunsArgs) -> Result<(), CliError> {
         (_, Some(id)) => RecordName::discovery(&*args.namespace, id),
         (id, None) => RecordName::cluster(&*args.namespace, id.unwrap_or_default()),
     };
-    let Some(folder) = &place.folder else {
-        return Err(CliError::Failed(format!(
-            "no folder holds the runs of {record}: they are in the logs of its functions, docs/operations.md has the \
-             queries; of a local deployment name its folder with --data DIR"
-        )));
+    let now = Timestamp::now();
+    let since = args.since.map(|moment| moment.time(now));
+    let runs = match &place.folder {
+        Some(folder) => {
+            let began = |run: &Run, since| Timestamp::parse(&run.at).is_ok_and(|at| at >= since);
+            let is_asked = |run: &Run| {
+                (!args.failed || run.outcome == "failed") && since.is_none_or(|since| began(run, since))
+            };
+            last(folder, &record, args.limit, is_asked)
+                .map_err(|error| CliError::file("reading the log of tasks in", folder, error))?
+        }
+        None => logged(&place, &record, args.failed, since.unwrap_or(now.minus(WINDOW)), args.limit).await?,
     };
-    let is_asked = |run: &Run| !args.failed || run.outcome == "failed";
-    let runs = last(folder, &record, args.limit, is_asked)
-        .map_err(|error| CliError::file("reading the log of tasks in", folder, error))?;
     if runs.is_empty() && place.table().head(&record).await?.is_none() {
         return Err(unknown(&record, &heads(&place.table(), record.kind).await?));
     }
@@ -92,9 +104,44 @@ pub async fn run(args: RunsArgs) -> Result<(), CliError> {
         }
         Output::Table => {
             let width = out::size().map(|(width, _)| width);
-            lines(&runs, Timestamp::now(), width).into_iter().try_for_each(out::line)
+            lines(&runs, now, width).into_iter().try_for_each(out::line)
         }
     }
+}
+
+/// The last tasks of a record that its worker's log has.
+async fn logged(
+    place: &Place,
+    record: &RecordName,
+    failed: bool,
+    since: Timestamp,
+    most: usize,
+) -> Result<Vec<Run>, CliError> {
+    let (group, pattern) = (place.logs(record.kind)?, pattern(record, failed));
+    let looked = Looked { group: &group, pattern: &pattern, since: since.0, most };
+    let found = replicante_stack::lines(place.clients().account(), looked).await;
+    let found = found.map_err(|error| CliError::Failed(error.to_string()))?;
+    if !found.whole {
+        out::note(
+            "there is more in the log than is read at once: these are not the last, choose a later --since",
+        );
+    }
+    let read = |line: &Line| Run::of_line(&line.text, Timestamp(line.at));
+    let key = record.key();
+    Ok(found.lines.iter().filter_map(read).filter(|run| run.record == key).collect())
+}
+
+/// Which lines are asked for. A name that the pattern's own signs are part of is looked for on this side: `%` and `*`.
+fn pattern(record: &RecordName, failed: bool) -> String {
+    let key = record.key();
+    let mut pattern = "$.fields.message = \"task\"".to_owned();
+    if !key.contains(['%', '*', '"', '\\']) {
+        pattern += &format!(" && $.fields.record = \"{key}\"");
+    }
+    if failed {
+        pattern += " && $.fields.outcome = \"failed\"";
+    }
+    format!("{{ {pattern} }}")
 }
 
 fn lines(runs: &[Run], now: Timestamp, most: Option<usize>) -> Vec<String> {
@@ -128,6 +175,14 @@ fn lines(runs: &[Run], now: Timestamp, most: Option<usize>) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::view::given::{NOW, plain};
+
+    #[test]
+    fn the_pattern_names_the_record_unless_it_holds_signs_of_its_own() {
+        let record = RecordName::cluster("default", "zk-01");
+        insta::assert_snapshot!(pattern(&record, false), @r#"{ $.fields.message = "task" && $.fields.record = "cluster/default/zk-01" }"#);
+        let odd = RecordName::discovery("default", "a b");
+        insta::assert_snapshot!(pattern(&odd, true), @r#"{ $.fields.message = "task" && $.fields.outcome = "failed" }"#);
+    }
 
     #[test]
     fn tasks_are_listed_with_what_they_did() {

@@ -225,7 +225,13 @@ mod tests {
         ");
         let told = as_json(&looked, &findings(&looked));
         assert_eq!((&told["status"], &told["refresh"]["latest_ms"]), (&json!("critical"), &json!(754_000)));
-        let pause = Pause { since: NOW, until: None, reason: Some("racks".into()), actor: "ann".into() };
+        let pause = Pause {
+            since: NOW,
+            until: None,
+            reason: Some("racks".into()),
+            actor: "ann".into(),
+            ended_by: None,
+        };
         looked.pauses.records.insert(cluster_head().record, pause.clone());
         looked.pauses.all = Some(Pause { until: Some(NOW.plus(Duration::from_secs(60))), ..pause });
         let page = plain(&lines(&looked, &findings(&looked)));

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::args::{between, duration};
+use crate::commands::task::actor_of;
 use crate::error::CliError;
 use crate::place::DATA;
 use crate::records::heads;
@@ -102,7 +103,8 @@ pub async fn run(args: UpArgs) -> Result<(), CliError> {
         }
     };
     let table = Table::new(&local.clients, &local.settings.table);
-    for (object, effect) in objects.iter().zip(files::apply(&table, &objects, false).await?) {
+    let effects = files::apply(&table, &objects, &actor_of(None), false).await?;
+    for (object, effect) in objects.iter().zip(effects) {
         out::line(format_args!("{} {}", files::title(object), effect.as_str()))?;
     }
     introduce(&args.data, &local)?;

@@ -245,8 +245,13 @@ mod tests {
     fn what_keeps_the_workers_from_all_of_its_nodes_is_told() {
         let (mut head, mut item, mut pauses) = (cluster_head(), item(), Pauses::default());
         assert_eq!(of_cluster(&head, &item, &pauses, NOW), []);
-        pauses.all =
-            Some(Pause { since: NOW, until: None, reason: Some("new racks".into()), actor: "ann".into() });
+        pauses.all = Some(Pause {
+            since: NOW,
+            until: None,
+            reason: Some("new racks".into()),
+            actor: "ann".into(),
+            ended_by: None,
+        });
         let mut summary = Summary::parse(head.summary.as_deref());
         (summary.outcome, summary.reason) = ("failed".into(), Some("throttled".into()));
         (head.summary, head.enabled, item.missing_since) = (Some(summary.to_json()), false, Some(NOW));

@@ -2,7 +2,9 @@
 
 use replicante_model::actions::ActionView;
 use replicante_model::change::{Change, ClusterHeader, RecordDifference, Shrink, SnapshotPart};
+use replicante_model::event::Event;
 use replicante_model::maintenance::Maintenance;
+use replicante_model::object::ObjectChange;
 use replicante_model::observation::{AgentInfo, Role};
 use replicante_model::record::AgentApi;
 use replicante_model::time::Timestamp;
@@ -119,6 +121,27 @@ pub fn describe(change: &Change) -> String {
         Change::DiscoveryObserverTrusted { suspect_since } => {
             format!("no worker seems cut off{}", at("as one did since", suspect_since))
         }
+        Change::ObjectApplied(change) => applied(change),
+        Change::ObjectDeleted(_) => "its object is gone".into(),
+    }
+}
+
+/// What an event tells, and of an object's change by whom: `by ann: interval 1m -> 30s`.
+pub fn describe_event(event: &Event) -> String {
+    let what = describe(&event.change);
+    match (&event.change, &event.actor) {
+        (Change::ObjectApplied(_) | Change::ObjectDeleted(_), Some(actor)) => format!("by {actor}: {what}"),
+        _ => what,
+    }
+}
+
+/// What an operator changed: the first of the settings that are others now.
+fn applied(change: &ObjectChange) -> String {
+    match (&change.before, &change.after) {
+        _ if change.left_out => "what is in it is too large to be told".into(),
+        (None, _) => "it is new".into(),
+        (Some(before), Some(after)) if before == after => "nothing that is shown".into(),
+        (Some(before), after) => patch(before, after.as_ref().unwrap_or(&Map::new())),
     }
 }
 
@@ -158,6 +181,7 @@ pub fn tone(change: &Change) -> Tone {
         | Change::NodeMissing { .. }
         | Change::ShardRemoved { .. }
         | Change::ActionLost { .. }
+        | Change::ObjectDeleted(_)
         | Change::DiscoveryRecordRejected { .. }
         | Change::DiscoveryConflict { .. }
         | Change::DiscoveryObserverSuspect { .. } => Tone::Warn,
@@ -184,6 +208,7 @@ pub fn tone(change: &Change) -> Tone {
         | Change::ShardNew { .. }
         | Change::ShardChanged { .. }
         | Change::ShardPrimaryChanged { .. }
+        | Change::ObjectApplied(_)
         | Change::ActionNew { .. }
         | Change::ActionChanged { .. } => Tone::Plain,
         Change::ActionFinished { after, .. } => of_action(after),
@@ -327,6 +352,7 @@ fn changes(path: &str, before: &Map<String, Value>, after: &Map<String, Value>, 
             (Some(Value::Object(before)), Some(Value::Object(after))) => {
                 changes(&path, before, after, parts);
             }
+            (before, after) if before == after => {}
             (before, after) => parts.push(format!("{path} {} -> {}", word(before), word(after))),
         }
     }

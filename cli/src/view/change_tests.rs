@@ -55,6 +55,14 @@ fn shrink(cluster: Option<String>) -> Shrink {
     Shrink::of(cluster, Held { since: Timestamp(0), answer, dropped: 3, known: 4 })
 }
 
+/// An object whose interval was changed.
+fn of_object(before: Option<&str>, after: Option<&str>) -> ObjectChange {
+    let spec = |interval: &str| object(json!({ "interval": interval, "enabled": true }));
+    let (kind, at) = (replicante_model::Kind::Discovery, Timestamp(0));
+    let (before, after) = (before.map(spec), after.map(spec));
+    ObjectChange { kind, version: 2, at, before, after, left_out: false }
+}
+
 /// One change of every type.
 pub(crate) fn every_change() -> Vec<Change> {
     let node = || "node-2".to_string();
@@ -161,6 +169,8 @@ pub(crate) fn every_change() -> Vec<Change> {
         Change::DiscoveryObserverTrusted { suspect_since: since },
         Change::ClusterMaintenanceBegan { before: None, after: a_window() },
         Change::ClusterMaintenanceEnded { before: a_window() },
+        Change::ObjectApplied(of_object(Some("1m"), Some("30s"))),
+        Change::ObjectDeleted(of_object(Some("30s"), None)),
     ]
 }
 
@@ -215,10 +225,37 @@ fn every_type_of_event_is_one_line_that_says_what_changed() {
     discovery.observer_trusted Good: no worker seems cut off, as one did since 2026-01-02T02:04:05.678Z
     cluster.maintenance_began  Plain: in maintenance until 2026-01-02T04:04:05.000Z by ann: new racks
     cluster.maintenance_ended  Plain: no longer in maintenance, as it was since 2026-01-02T02:04:05.678Z: new racks
+    object.applied             Plain: interval 1m -> 30s
+    object.deleted             Warn: its object is gone
     ");
     let names: BTreeSet<&str> = every_change().iter().map(Change::name).collect();
     assert_eq!(names.len(), lines.len(), "each type once");
     assert_eq!(names, replicante_model::change::TYPES.into_iter().collect(), "those that --type takes");
+}
+
+#[test]
+fn who_changed_an_object_stands_before_what_was_changed() {
+    let told = |change: Change, actor: Option<&str>| {
+        let record = replicante_model::RecordName::discovery("default", "fleet");
+        let mut event = crate::view::given::events(&record, &[change]).remove(0).event;
+        event.actor = actor.map(String::from);
+        describe_event(&event)
+    };
+    let applied = Change::ObjectApplied(of_object(Some("1m"), Some("30s")));
+    assert_eq!(told(applied.clone(), Some("ann")), "by ann: interval 1m -> 30s");
+    assert_eq!(told(applied, None), "interval 1m -> 30s");
+    let new = Change::ObjectApplied(of_object(None, Some("30s")));
+    assert_eq!(told(new, Some("ann")), "by ann: it is new");
+    let hidden = Change::ObjectApplied(of_object(Some("30s"), Some("30s")));
+    assert_eq!(told(hidden, Some("ann")), "by ann: nothing that is shown");
+    let large = Change::ObjectApplied(ObjectChange { left_out: true, ..of_object(None, None) });
+    assert_eq!(told(large, Some("ann")), "by ann: what is in it is too large to be told");
+    assert_eq!(
+        told(Change::ObjectDeleted(of_object(Some("30s"), None)), Some("ann")),
+        "by ann: its object is gone"
+    );
+    let down = Change::DiscoveryFailed { reason: "status 500".into() };
+    assert_eq!(told(down, Some("ann")), "status 500");
 }
 
 #[test]

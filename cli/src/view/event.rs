@@ -3,7 +3,7 @@
 use replicante_model::{Kind, RecordName, Timestamp};
 
 use crate::order::Seen;
-use crate::view::change::{describe, tone};
+use crate::view::change::{describe_event, tone};
 use crate::view::clusters::ago;
 use crate::view::style::Tone;
 use crate::view::table::{Cell, table};
@@ -59,7 +59,7 @@ impl Line {
             time: time(&event.time, times),
             name: clean(&name(&seen.record)).into_owned(),
             kind: event.change.name().into(),
-            what: format!("{}{expected}", clean(&describe(&event.change))),
+            what: format!("{}{expected}", clean(&describe_event(event))),
             times,
             tone: tone(&event.change),
         }
@@ -89,7 +89,7 @@ pub fn recent(events: &[Seen], now: Timestamp, most: Option<usize>) -> Vec<Strin
         vec![
             Cell::text(ago(Timestamp::parse(&seen.event.time).ok(), now)),
             Cell::text(change.name()).toned(tone(change)),
-            Cell::text(describe(change)),
+            Cell::text(describe_event(&seen.event)),
         ]
     };
     table(&["WHEN", "EVENT", "WHAT"], &events.iter().map(row).collect::<Vec<_>>(), most)

@@ -121,9 +121,9 @@ fn denying(after: Duration) -> String {
 fn what_is_not_permitted_is_said_by_every_command() {
     let url = denying(Duration::ZERO);
     of_all(&url, |typed, told| {
-        // The log of tasks is a file: nobody is asked for it.
+        // Nobody is asked where nothing names the log group.
         let words: &[&str] =
-            if typed == "runs a" { &["no folder holds the runs"] } else { &["AccessDenied"] };
+            if typed == "runs a" { &["REPLICANTE_REFRESH_LOGS is not set"] } else { &["AccessDenied"] };
         is_one_line(told, typed, words);
     });
     let mut doctor = replicante(&["doctor"]);

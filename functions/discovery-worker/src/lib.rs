@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use replicante_aws::{
     AwsError, Clients, DiscoveryItem, ItemWrite, MAX_DISCOVERED, Object as StoredObject, ObjectKind, Table,
-    encode_cluster,
+    Untold, encode_cluster,
 };
 use replicante_metrics::{Measures, Metric};
 use replicante_model::absence::RemovalRules;
@@ -19,6 +19,7 @@ use replicante_model::discovery::{
 };
 use replicante_model::intent::Intents;
 use replicante_model::notice;
+use replicante_model::object::tell;
 use replicante_model::record::{RejectedRecord, SourceAnswer};
 use replicante_model::summary::Summary;
 use replicante_model::{Kind, RecordName, Timestamp};
@@ -124,7 +125,9 @@ impl Job for Discover {
         let record = &context.head.record;
         let turns = Turns::of(context.head, context.task, context.now, self.back_off);
         let intents = Intents::at(context.now, context.table.intents(record).await?);
+        let untold = context.untold().await?;
         let (mut run, failed) = match &state.failing {
+            _ if context.only_tells(&untold) => (notice::unchanged(state.clone()), false),
             // A source that keeps failing is not asked every time.
             Some(failing) if !turns.has(failing.since, 0) => (notice::unchanged(state.clone()), false),
             _ => self.look(context, &state, &intents).await?,
@@ -134,7 +137,7 @@ impl Job for Discover {
             // They are no part of the run: the next one reads them again.
             Err(error) => tracing::warn!(%record, %error, "the notices for the discovery can't be read"),
         }
-        let mut worked = seal(context, &state, run)?;
+        let mut worked = seal(context, &state, run, &untold)?;
         worked.measures.count(Metric::HeldRuns, f64::from(u8::from(worked.summary.held > 0)));
         worked.measures.count(Metric::SourcesFailed, f64::from(u8::from(failed)));
         Ok(worked)
@@ -148,7 +151,7 @@ impl Job for Discover {
     ) -> Result<Worked<DiscoveryState>, WorkError> {
         let owners: BTreeMap<String, String> = owners.iter().cloned().collect();
         let run = contested(&state, &owners, context.now);
-        seal(context, &state, run)
+        seal(context, &state, run, &Untold::default())
     }
 
     async fn deliver(&self, context: &Context<'_>, item: &[u8]) -> Result<Delivered, AwsError> {
@@ -166,7 +169,7 @@ impl Job for Discover {
         if item.cluster.removed.is_some() {
             // To be told and ended by its own refresh, enabled or not. Where there is none, there is nothing to end.
             let (record, interval) = (item.record(), item.cluster.refresh_interval);
-            context.table.want(&record, interval, true, Timestamp::now()).await?;
+            context.table.want(&record, interval, true, None, Timestamp::now()).await?;
             return Ok(Delivered::Done);
         }
         ask_for(context.table, &item.record(), item.cluster.refresh_interval).await?;
@@ -295,9 +298,10 @@ async fn ask_for(table: &Table, record: &RecordName, interval: Duration) -> Resu
     let mut object = cluster_object(table, record).await?;
     loop {
         let (interval, enabled) = schedule_of(record, object.as_ref(), interval);
-        let now = Timestamp::now();
-        if !table.want(record, interval, enabled, now).await? {
-            table.create_head(&Head::new(record.clone(), interval, enabled, now)).await?;
+        let (now, version) = (Timestamp::now(), object.as_ref().map(|object| object.version));
+        if !table.want(record, interval, enabled, version, now).await? {
+            let head = Head::new(record.clone(), interval, enabled, now);
+            table.create_head(&Head { object: version.unwrap_or(0), ..head }).await?;
         }
         // Somebody may have applied another object since it was read: what stands last counts.
         let latest = cluster_object(table, record).await?;
@@ -327,10 +331,21 @@ fn schedule_of(record: &RecordName, object: Option<&StoredObject>, interval: Dur
     }
 }
 
-fn seal(context: &Context<'_>, old: &DiscoveryState, run: Run) -> Result<Worked<DiscoveryState>, WorkError> {
+/// What a run commits: first the changes of its object that are to be told, then its own.
+fn seal(
+    context: &Context<'_>,
+    old: &DiscoveryState,
+    mut run: Run,
+    untold: &Untold,
+) -> Result<Worked<DiscoveryState>, WorkError> {
     let mut sealer = context.sealer();
     sealer.time = sealer.time.max(old.last_event);
-    let events = sealer.seal(&run.changes, usize::MAX, usize::MAX)?;
+    let mut events = tell(&untold.audits, &sealer, old.last_event)?;
+    if !events.is_empty() {
+        run.state.last_event = sealer.time;
+    }
+    sealer.sequence += events.len() as u64;
+    events.extend(sealer.seal(&run.changes, usize::MAX, usize::MAX)?);
     let namespace = &context.head.record.namespace;
     let item = |cluster| {
         let item = DiscoveryItem { namespace: namespace.clone(), cluster };
@@ -342,9 +357,10 @@ fn seal(context: &Context<'_>, old: &DiscoveryState, run: Run) -> Result<Worked<
         state: run.state,
         events,
         items: run.items.into_iter().map(item).collect::<Result<_, _>>()?,
-        store: run.store,
-        more: run.more,
+        store: run.store || untold.told.is_some(),
+        more: run.more || untold.more,
         ended: false,
+        told: untold.told,
         measures: Measures::default(),
     })
 }

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use replicante_agents::{Agents, ClusterLimits, Target};
-use replicante_aws::{AwsError, Clients};
+use replicante_aws::{AwsError, Clients, Untold};
 use replicante_metrics::{Measures, Metric};
 use replicante_model::Kind;
-use replicante_model::event::Sealer;
+use replicante_model::event::{Sealed, Sealer};
+use replicante_model::object::tell;
 use replicante_model::observation::Observation;
-use replicante_model::refresh::{Rules, refresh};
+use replicante_model::refresh::{Refreshed, Rules, refresh};
 use replicante_model::summary::Summary;
 use replicante_model::view::{ClusterState, NodeStatus};
 use replicante_outbound::{Outbound, Secrets};
@@ -64,6 +65,16 @@ impl Job for Refresh {
                 "{record} has no discovery item: its discovery has yet to write it"
             )));
         };
+        // After its removal is told there is no word of it any more: what is left to tell is told when it returns.
+        let untold = match item.removed.is_some() && state.view.is_none() {
+            true => Untold::default(),
+            false => context.untold().await?,
+        };
+        if context.only_tells(&untold) {
+            let unchanged = Refreshed { state, events: Vec::new(), store: false, more: false, ended: false };
+            let told = tell(&untold.audits, &context.sealer(), unchanged.state.last_event)?;
+            return Ok(worked(context, unchanged, told, &untold, Measures::default()));
+        }
         let turns = Turns::of(context.head, context.task, context.now, self.back_off);
         let count = item.record.nodes.len();
         // An agent that stays silent is not asked every time: it makes the whole refresh wait for its timeout.
@@ -99,19 +110,11 @@ impl Job for Refresh {
             true => context.table.maintenance(record).await?.filter(|window| window.is_on(context.now)),
             false => None,
         };
-        let sealer = Sealer { maintenance: window.as_ref(), ..context.sealer() };
+        let mut sealer = Sealer { maintenance: window.as_ref(), ..context.sealer() };
+        let told = tell(&untold.audits, &sealer, state.last_event)?;
+        sealer.sequence += told.len() as u64;
         let refreshed = refresh(state, &item, &observations, &sealer, self.rules)?;
-        let summary = refreshed.state.view.as_ref().map(Summary::of_cluster).unwrap_or_default();
-        Ok(Worked {
-            summary,
-            state: refreshed.state,
-            events: refreshed.events,
-            items: Vec::new(),
-            store: refreshed.store,
-            more: refreshed.more,
-            ended: refreshed.ended,
-            measures,
-        })
+        Ok(worked(context, refreshed, told, &untold, measures))
     }
 
     fn contested(
@@ -128,6 +131,31 @@ impl Job for Refresh {
             what: format!("the outbox of {}", context.head.record),
             problem: "a cluster's commit delivers no items".into(),
         })
+    }
+}
+
+/// What a refresh commits: first the changes of its object that are told, then what it found.
+fn worked(
+    context: &Context<'_>,
+    refreshed: Refreshed,
+    told: Vec<Sealed>,
+    untold: &Untold,
+    measures: Measures,
+) -> Worked<ClusterState> {
+    let Refreshed { mut state, events, store, more, ended } = refreshed;
+    if !told.is_empty() {
+        state.last_event = state.last_event.max(context.now);
+    }
+    Worked {
+        summary: state.view.as_ref().map(Summary::of_cluster).unwrap_or_default(),
+        state,
+        events: told.into_iter().chain(events).collect(),
+        items: Vec::new(),
+        store: store || untold.told.is_some(),
+        more: more || untold.more,
+        ended,
+        told: untold.told,
+        measures,
     }
 }
 

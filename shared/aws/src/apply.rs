@@ -1,13 +1,15 @@
-//! Applying objects: each is stored, and its record asked for, in one transaction.
+//! Applying objects: each is stored, its record asked for, and who did so left to be told, in one transaction.
 
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
+use replicante_model::object::Audit;
 use replicante_model::time::millis;
 use replicante_model::{RecordName, Timestamp};
 use replicante_protocol::head::Head;
+use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::calls::{Key, Transaction};
@@ -17,8 +19,8 @@ use crate::head_item::{key, to_item};
 use crate::items::{ObjectKind, object_partition};
 use crate::table::Table;
 
-/// Objects of one transaction: it takes 100 writes, and an object has two.
-const AT_ONCE: usize = 50;
+/// Objects of one transaction: it takes 100 writes, and an object has three.
+const AT_ONCE: usize = 33;
 /// How often a transaction is tried when others write the same items, and the pause before the second attempt.
 const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -62,16 +64,26 @@ impl From<&replicante_objects::Object> for ObjectWrite {
     }
 }
 
+/// The specification of a stored object, as users write it; of one that this release can't read as it is stored.
+fn spec(json: &str) -> Value {
+    let document = match replicante_objects::Object::from_json(json) {
+        Ok(object) => object.to_document(),
+        Err(_) => serde_json::from_str(json).unwrap_or_default(),
+    };
+    document.get("spec").cloned().unwrap_or_default()
+}
+
 impl Table {
     /// Applies objects: each is stored, and its record's head created (discoveries) or asked for (what
-    /// exists), in transactions of at most 100 writes - all of up to 50 objects, or none.
+    /// exists), in transactions of at most 100 writes - all of up to 33 objects, or none. What is stored just so is left as
+    /// it is.
     ///
     /// # Errors
     /// When the table can't be read or written, or somebody else applied one of them meanwhile.
-    pub async fn apply(&self, writes: &[ObjectWrite], now: Timestamp) -> Result<(), AwsError> {
+    pub async fn apply(&self, writes: &[ObjectWrite], actor: &str, now: Timestamp) -> Result<(), AwsError> {
         for (part, some) in writes.chunks(AT_ONCE).enumerate() {
             let mut attempts = 0;
-            while let Err(error) = self.apply_at_once(some, now).await? {
+            while let Err(error) = self.apply_at_once(some, actor, now).await? {
                 attempts += 1;
                 let names: Vec<_> =
                     some.iter().map(|write| format!("{}/{}", write.namespace, write.name)).collect();
@@ -112,13 +124,22 @@ impl Table {
         namespace: &str,
         name: &str,
         version: u64,
+        actor: &str,
         now: Timestamp,
     ) -> Result<bool, AwsError> {
         let record = kind.record(namespace, name);
         let action = || format!("deleting the object {record}");
+        let Some(known) = self.object(kind, namespace, name).await?.filter(|known| known.version == version)
+        else {
+            return Ok(false);
+        };
         let guard = Guard::exists().on("#version = :version", &["version"]);
         let object = Key { pk: object_partition(record.kind), sk: record.path() };
-        let mut writes = vec![self.delete(object, guard.with(":version", number(version)), action)?];
+        let audit = Audit::of(record.kind, version + 1, now, actor, Some(spec(&known.json)), None);
+        let mut writes = vec![
+            self.delete(object, guard.with(":version", number(version)), action)?,
+            self.audit_put(&record, version + 1, &audit, now)?,
+        ];
         if let Some(head) = self.head(&record).await? {
             let (interval, enabled) = match kind {
                 ObjectKind::Discovery => (head.interval, false),
@@ -127,7 +148,10 @@ impl Table {
                     (item.map_or(head.interval, |item| item.refresh_interval), true)
                 }
             };
-            writes.push(self.head_update(&record, interval, enabled, now)?);
+            writes.push(self.head_update(&record, interval, enabled, version + 1, now)?);
+        } else {
+            // A head that is made meanwhile has to know of it.
+            writes.push(self.check_absent(key(&record), action)?);
         }
         Ok(matches!(self.transact(writes, action).await?, Transaction::Done))
     }
@@ -136,16 +160,30 @@ impl Table {
     async fn apply_at_once(
         &self,
         writes: &[ObjectWrite],
+        actor: &str,
         now: Timestamp,
     ) -> Result<Result<(), SdkError<TransactWriteItemsError>>, AwsError> {
         let mut items = Vec::new();
         for write in writes {
             let record = write.kind.record(&write.namespace, &write.name);
             let known = self.object(write.kind, &write.namespace, &write.name).await?;
+            if known.as_ref().is_some_and(|known| known.json == write.json) {
+                continue;
+            }
             let head = self.head(&record).await?;
-            items.push(self.object_put(write, &record, known.map(|object| object.version))?);
+            let version = 1 + match &known {
+                Some(known) => known.version,
+                None => self.last_change(&record, head.as_ref()).await?,
+            };
+            let before = known.as_ref().map(|known| spec(&known.json));
+            let audit = Audit::of(record.kind, version, now, actor, before, Some(spec(&write.json)));
+            items.push(self.object_put(write, &record, version, known.map(|known| known.version))?);
+            items.push(self.audit_put(&record, version, &audit, now)?);
             let interval = self.interval_of(write, &record, head.as_ref()).await?;
-            items.extend(self.head_write(write, record, interval, head.is_some(), now)?);
+            items.extend(self.head_write(write, record, interval, head.is_some(), version, now)?);
+        }
+        if items.is_empty() {
+            return Ok(Ok(()));
         }
         Ok(self.client.transact_write_items().set_transact_items(Some(items)).send().await.map(|_| ()))
     }
@@ -171,6 +209,7 @@ impl Table {
         &self,
         write: &ObjectWrite,
         record: &RecordName,
+        version: u64,
         known: Option<u64>,
     ) -> Result<TransactWriteItem, AwsError> {
         let put = Put::builder()
@@ -178,7 +217,7 @@ impl Table {
             .item("pk", text(object_partition(record.kind)))
             .item("sk", text(record.path()))
             .item("object", text(&*write.json))
-            .item("version", number(known.unwrap_or(0) + 1));
+            .item("version", number(version));
         let put = match known {
             None => put.condition_expression("attribute_not_exists(pk)"),
             Some(version) => put
@@ -196,12 +235,14 @@ impl Table {
         record: &RecordName,
         interval: Duration,
         enabled: bool,
+        version: u64,
         now: Timestamp,
     ) -> Result<TransactWriteItem, AwsError> {
         let change = Change::on(Guard::exists())
             .set("interval", number(millis(interval)))
             .set("enabled", flag(enabled))
             .set("due", time(now))
+            .set("object", number(version))
             .add("wanted", 1);
         let update = Update::builder()
             .table_name(&*self.name)
@@ -221,17 +262,18 @@ impl Table {
         record: RecordName,
         interval: Duration,
         exists: bool,
+        version: u64,
         now: Timestamp,
     ) -> Result<Option<TransactWriteItem>, AwsError> {
         let what = format!("the head of {record}");
         if exists {
-            return self.head_update(&record, interval, write.enabled, now).map(Some);
+            return self.head_update(&record, interval, write.enabled, version, now).map(Some);
         }
         if write.kind == ObjectKind::Cluster {
             // The object waits for the discovery that finds its cluster.
             return Ok(None);
         }
-        let head = Head::new(record, interval, write.enabled, now);
+        let head = Head { object: version, ..Head::new(record, interval, write.enabled, now) };
         let put = Put::builder()
             .table_name(&*self.name)
             .set_item(Some(to_item(&head)))

@@ -106,7 +106,7 @@ impl Clients {
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
             sqs: aws_sdk_sqs::Client::new(&config),
             kinesis: aws_sdk_kinesis::Client::new(&config),
-            account: Account::given(config),
+            account: Account::of_terminal(said),
         }
     }
 

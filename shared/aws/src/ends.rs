@@ -45,6 +45,8 @@ pub struct Tombstone {
     pub fence: u64,
     /// Its last epoch.
     pub epoch: u64,
+    /// The last change of its object that its events tell.
+    pub told: u64,
 }
 
 impl Tombstone {
@@ -59,7 +61,8 @@ impl Tombstone {
             number.ok_or_else(|| AwsError::stored(what(), format!("`{name}` is no whole number")))
         };
         let record = RecordName::new(kind, namespace, id);
-        Ok(Tombstone { record, fence: number("fence")?, epoch: number("epoch")? })
+        let told = if item.contains_key("told") { number("told")? } else { 0 };
+        Ok(Tombstone { record, fence: number("fence")?, epoch: number("epoch")?, told })
     }
 }
 
@@ -81,6 +84,7 @@ impl Table {
         tombstone.insert("fence".into(), number(head.fence));
         tombstone.insert("epoch".into(), number(head.epoch));
         tombstone.insert("sequence".into(), number(head.sequence));
+        tombstone.insert("told".into(), number(head.told));
         tombstone.insert("expires".into(), number(now.plus(KEPT).seconds()));
         let what = || format!("the end of {record}");
         let put = Put::builder().table_name(&*self.name).set_item(Some(tombstone)).build();
@@ -170,6 +174,7 @@ impl Table {
             if let Some(tombstone) = &tombstone {
                 head.fence = tombstone.fence;
                 head.epoch = head.epoch.max(tombstone.epoch.saturating_add(1));
+                head.told = tombstone.told;
             }
             let put = Put::builder()
                 .table_name(&*self.name)

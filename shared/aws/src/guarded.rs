@@ -71,7 +71,8 @@ impl Table {
         self.update_head(record, change, "raising what is done of").await.map(|_| ())
     }
 
-    /// Commits: names the new slot, and sets sequence, `owed` and summary, on condition that the fence is ours.
+    /// Commits: names the new slot, and sets sequence, `owed` and summary, and the last change of the object that it tells, on
+    /// condition that the fence is ours.
     ///
     /// # Errors
     /// [`FenceError::TakenOver`] when it is not.
@@ -81,13 +82,15 @@ impl Table {
         fence: u64,
         commit: &Commit,
         summary: Option<&str>,
+        told: Option<u64>,
     ) -> Result<(), FenceError> {
         let change = Change::on(Guard::fence(fence))
             .set("body", body_attribute(&commit.body))
             .set("sequence", number(commit.sequence))
             .set("owed", flag(commit.owed))
             .set("published", number(commit.published))
-            .set_some("summary", summary.map(text));
+            .set_some("summary", summary.map(text))
+            .set_some("told", told.map(number));
         match self.update_head(record, change, "committing").await? {
             HeadWrite::Done => Ok(()),
             HeadWrite::Refused(_) => Err(FenceError::TakenOver),

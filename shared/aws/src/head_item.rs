@@ -44,6 +44,11 @@ pub(crate) fn to_item(head: &Head) -> Item {
     if head.maintenance != Timestamp::ZERO {
         put("maintenance", time(head.maintenance));
     }
+    for (name, version) in [("object", head.object), ("told", head.told)] {
+        if version > 0 {
+            item.insert(name.to_owned(), number(version));
+        }
+    }
     item
 }
 
@@ -97,6 +102,8 @@ pub(crate) fn from_item(kind: Kind, item: &Item) -> Result<Head, AwsError> {
         done_due: Timestamp(integer("done_due")?),
         wanted: count("wanted")?,
         maintenance: Timestamp(integer("maintenance")?),
+        object: count("object")?,
+        told: count("told")?,
     })
 }
 

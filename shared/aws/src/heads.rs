@@ -88,8 +88,8 @@ impl Table {
         self.update_head(&head.record, change, "forgetting the queued task of").await.map(|_| ())
     }
 
-    /// Asks for a record that exists: its interval and whether it is enabled, `due` pulled forward to `now`
-    /// (never back), `wanted` raised. Returns false when there is no such head.
+    /// Asks for a record that exists: its interval and whether it is enabled, the last change of its object if that was read,
+    /// `due` pulled forward to `now` (never back), `wanted` raised. Returns false when there is no such head.
     ///
     /// # Errors
     /// When the table can't be written.
@@ -98,6 +98,7 @@ impl Table {
         record: &RecordName,
         interval: Duration,
         enabled: bool,
+        object: Option<u64>,
         now: Timestamp,
     ) -> Result<bool, AwsError> {
         for pull in [true, false] {
@@ -109,6 +110,7 @@ impl Table {
                 .set("interval", number(millis(interval)))
                 .set("enabled", flag(enabled))
                 .add("wanted", 1)
+                .set_some("object", object.map(number))
                 .set_some("due", pull.then(|| time(now)));
             match self.update_head(record, change, "asking for").await? {
                 HeadWrite::Done => return Ok(true),

@@ -4,6 +4,7 @@
 //! what was tried and on what. [`Meter`] counts what the calls cost.
 
 mod apply;
+mod audit;
 mod backlog;
 mod body;
 mod calls;
@@ -30,6 +31,7 @@ mod table;
 mod transport;
 
 pub use apply::ObjectWrite;
+pub use audit::Untold;
 pub use backlog::Depth;
 pub use body::LoadError;
 pub use clients::{Account, Clients, Endpoints, Said};

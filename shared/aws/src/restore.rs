@@ -95,7 +95,9 @@ impl Table {
         let action = || format!("leaving a tombstone of {record}");
         let mut item = Item::from(tombstone_key(record));
         let known = self.tombstone(record).await?;
-        item.insert("fence".into(), number(known.map_or(0, |known| known.fence)));
+        let (fence, told) = known.map_or((0, 0), |known| (known.fence, known.told));
+        item.insert("fence".into(), number(fence));
+        item.insert("told".into(), number(told));
         item.insert("epoch".into(), number(epoch));
         item.insert("sequence".into(), number(sequence));
         item.insert("expires".into(), number(now.plus(KEPT).seconds()));

@@ -73,6 +73,8 @@ pub const SCHEMAS: &[(&str, &str)] = schemas![
     "discovery.shrink_resolved",
     "discovery.observer_suspect",
     "discovery.observer_trusted",
+    "object.applied",
+    "object.deleted",
 ];
 
 static VALIDATORS: LazyLock<Result<BTreeMap<&'static str, Validator>, String>> = LazyLock::new(compile);

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use crate::absence::Held;
 use crate::actions::{ActionId, ActionView};
 use crate::maintenance::Maintenance;
+use crate::object::ObjectChange;
 use crate::observation::{AgentInfo, Role};
 use crate::record::NodeId;
 use crate::time::Timestamp;
@@ -476,6 +477,12 @@ pub enum Change {
         #[serde(with = "crate::time::as_rfc3339")]
         suspect_since: Option<Timestamp>,
     },
+    /// An operator applied an object: there was none, or another.
+    #[serde(rename = "io.replicante.object.applied")]
+    ObjectApplied(ObjectChange),
+    /// An operator deleted an object.
+    #[serde(rename = "io.replicante.object.deleted")]
+    ObjectDeleted(ObjectChange),
 }
 
 /// What the shrink guard held.
@@ -520,7 +527,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// What every type's name starts with.
 pub const TYPE_PREFIX: &str = "io.replicante.";
 /// Every type, by its name after [`TYPE_PREFIX`].
-pub const TYPES: [&str; 44] = [
+pub const TYPES: [&str; 46] = [
     "cluster.new",
     "cluster.changed",
     "cluster.missing",
@@ -565,6 +572,8 @@ pub const TYPES: [&str; 44] = [
     "discovery.shrink_resolved",
     "discovery.observer_suspect",
     "discovery.observer_trusted",
+    "object.applied",
+    "object.deleted",
 ];
 
 impl Change {
@@ -615,6 +624,8 @@ impl Change {
             Change::DiscoveryShrinkResolved(_) => "discovery.shrink_resolved",
             Change::DiscoveryObserverSuspect { .. } => "discovery.observer_suspect",
             Change::DiscoveryObserverTrusted { .. } => "discovery.observer_trusted",
+            Change::ObjectApplied(_) => "object.applied",
+            Change::ObjectDeleted(_) => "object.deleted",
         }
     }
 

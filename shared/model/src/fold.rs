@@ -62,7 +62,7 @@ impl Fold {
         self.pending.is_none()
     }
 
-    /// Applies one change. Changes of discovery records are passed over.
+    /// Applies one change. Changes of discovery records and of objects are passed over.
     ///
     /// # Errors
     /// [`FoldError`] when the change does not fit; the view is then as before, or partly changed.
@@ -91,7 +91,9 @@ impl Fold {
             | Change::DiscoveryShrinkConfirmed(_)
             | Change::DiscoveryShrinkResolved(_)
             | Change::DiscoveryObserverSuspect { .. }
-            | Change::DiscoveryObserverTrusted { .. } => return Ok(()),
+            | Change::DiscoveryObserverTrusted { .. }
+            | Change::ObjectApplied(_)
+            | Change::ObjectDeleted(_) => return Ok(()),
             Change::ClusterRemoved { .. } if self.view.is_some() => {
                 *self = Fold::default();
                 return Ok(());

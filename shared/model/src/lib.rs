@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `silence.rs` notes beside the view since when an agent gives no answer; `observer.rs` says when that is more likely
-//! to be the worker's own fault, `notice.rs` how a discovery comes to tell it. And back again: `fold.rs` applies events
+//! to be the worker's own fault, `notice.rs` how a discovery comes to tell it; `object.rs` tells who applied what. And back again: `fold.rs` applies events
 //! to a view, `past.rs` up to a moment, `reader.rs` keeps a reader's place in the stream, `restart.rs` begins a new epoch
 //! after a restore.
 //! The law that ties them together: `fold(old, diff(old, new)) == new`, for any two views.
@@ -25,6 +25,7 @@ pub mod intent;
 pub mod maintenance;
 pub mod name;
 pub mod notice;
+pub mod object;
 pub mod observation;
 pub mod observe;
 pub mod observer;

@@ -20,6 +20,9 @@ pub struct Pause {
     pub reason: Option<String>,
     /// Who said so.
     pub actor: String,
+    /// Who ended it before its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<String>,
 }
 
 impl Pause {
@@ -68,7 +71,7 @@ mod tests {
 
     fn pause(until: Option<i64>) -> Pause {
         let until = until.map(|millis| Timestamp(NOW.0 + millis));
-        Pause { since: NOW, until, reason: None, actor: "ann".into() }
+        Pause { since: NOW, until, reason: None, actor: "ann".into(), ended_by: None }
     }
 
     #[test]

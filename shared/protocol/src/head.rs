@@ -53,6 +53,10 @@ pub struct Head {
     pub wanted: u64,
     /// Not guarded: when its maintenance window ends; zero when there is none.
     pub maintenance: Timestamp,
+    /// Not guarded: the last change of its object; zero when there is none.
+    pub object: u64,
+    /// The last change of its object that its events tell.
+    pub told: u64,
 }
 
 impl Head {
@@ -77,7 +81,14 @@ impl Head {
             done_due: Timestamp::ZERO,
             wanted: 1,
             maintenance: Timestamp::ZERO,
+            object: 0,
+            told: 0,
         }
+    }
+
+    /// Whether its object changed and no event tells it yet.
+    pub fn has_to_tell(&self) -> bool {
+        self.object > self.told
     }
 
     /// Whether somebody holds it.

@@ -385,10 +385,11 @@ impl Machine {
         if self.committed { self.release(Outcome::Changed) } else { self.nothing_owed() }
     }
 
-    /// Nothing is owed (any more): work, unless the record is not to be worked on.
+    /// Nothing is owed (any more): work, unless the record is not to be worked on. What changed of its object is told whether
+    /// it is or not.
     fn nothing_owed(&mut self) -> Step {
-        let enabled = self.head().is_some_and(|head| head.enabled);
-        if !enabled && self.task.stamp.is_some() {
+        let has_work = self.head().is_some_and(|head| head.enabled || head.has_to_tell());
+        if !has_work && self.task.stamp.is_some() {
             return self.release(Outcome::Delivered);
         }
         self.work(false)
@@ -616,6 +617,17 @@ mod tests {
         assert!(matches!(m.next(Reply::Loaded), Step::Work { .. }));
         let Step::Release(release) = m.next(Reply::Unchanged) else { panic!("no release") };
         assert_eq!(release.done, None, "a manual task leaves done_due alone");
+    }
+
+    #[test]
+    fn a_disabled_record_tells_what_changed_of_its_object() {
+        for (told, works) in [(2, true), (3, false)] {
+            let mut disabled = head(false);
+            (disabled.enabled, disabled.object, disabled.told) = (false, 3, told);
+            let mut m = machine();
+            m.next(Reply::Claimed(disabled));
+            assert_eq!(matches!(m.next(Reply::Loaded), Step::Work { .. }), works, "{told}");
+        }
     }
 
     #[test]

@@ -59,14 +59,15 @@ pub fn due(head: &Head, paused_until: Timestamp) -> Timestamp {
 }
 
 /// What one pass at `now` does with a record: nothing, unless it is due before the end of the next tick but
-/// one, or owes and is held by nobody. A pause, which lasts until `paused_until`, holds nothing back that is owed.
+/// one, or owes and is held by nobody. A pause, which lasts until `paused_until`, holds nothing back that is owed. One that
+/// is disabled has a task as well when its object changed: that is told, and nobody is asked.
 pub fn plan(head: &Head, paused_until: Timestamp, now: Timestamp, timing: Timing) -> Option<Plan> {
     if is_queued(head, now, timing.give_up) {
         return None;
     }
     let due = due(head, paused_until);
     let horizon = now.plus(2 * timing.tick);
-    let owes = head.owed && !head.is_held(now);
+    let owes = (head.owed || (head.has_to_tell() && !head.enabled)) && !head.is_held(now);
     if owes && !(head.enabled && due <= now) {
         return Some(Plan { stamp: now, delay: 0, next_due: head.due });
     }
@@ -274,6 +275,24 @@ mod tests {
         let mut head = head();
         head.enabled = false;
         assert_eq!(plan(&head, NEVER, NOW, TIMING), None);
+    }
+
+    #[test]
+    fn a_disabled_record_whose_object_changed_is_sent_until_that_is_told() {
+        let mut head = head();
+        (head.enabled, head.object, head.told) = (false, 3, 2);
+        let sent = plan(&head, Timestamp(i64::MAX), NOW, TIMING).unwrap();
+        assert_eq!(
+            sent,
+            Plan { stamp: NOW, delay: 0, next_due: head.due },
+            "in a pause too: nobody is asked"
+        );
+        head.lease_until = NOW.plus(MINUTE);
+        assert_eq!(plan(&head, NEVER, NOW, TIMING), None, "its holder may tell it");
+        (head.lease_until, head.told) = (Timestamp::ZERO, 3);
+        assert_eq!(plan(&head, NEVER, NOW, TIMING), None);
+        (head.enabled, head.told, head.due) = (true, 2, NOW.plus(60 * MINUTE));
+        assert_eq!(plan(&head, NEVER, NOW, TIMING), None, "with its next task");
     }
 
     #[test]

@@ -4,12 +4,7 @@ use std::collections::BTreeMap;
 
 use roxmltree::{Document, Node};
 
-/// Why it refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub code: String,
-    pub message: String,
-}
+use crate::asked::Refusal;
 
 /// The outputs of the one stack that was asked for.
 pub(crate) fn outputs(text: &str) -> Result<BTreeMap<String, String>, String> {

@@ -91,6 +91,7 @@ impl Worker {
             contested: Vec::new(),
             next: None,
             summary: None,
+            told: None,
             committed: false,
             events: 0,
             more: false,
@@ -139,6 +140,7 @@ struct Run<'a, J: Job> {
     /// The encoded state and outbox on their way into a slot.
     next: Option<(Vec<u8>, Outbox)>,
     summary: Option<Summary>,
+    told: Option<u64>,
     committed: bool,
     events: u64,
     more: bool,
@@ -164,7 +166,8 @@ impl<J: Job> Run<'_, J> {
                 (Step::WriteSlot(slot), Some(head)) => self.write_slot(head, *slot).await,
                 (Step::Commit(commit), Some(head)) => {
                     let summary = self.summary.as_ref().map(Summary::to_json);
-                    let sent = self.table.commit(&head.record, head.fence, commit, summary.as_deref()).await;
+                    let (record, summary) = (&head.record, summary.as_deref());
+                    let sent = self.table.commit(record, head.fence, commit, summary, self.told).await;
                     if sent.is_ok() {
                         self.committed = true;
                         self.events = self.outbox.events.len() as u64;
@@ -321,6 +324,7 @@ impl<J: Job> Run<'_, J> {
             return Reply::Ended;
         }
         self.summary = Some(worked.summary);
+        self.told = worked.told;
         if !worked.store {
             return Reply::Unchanged;
         }

@@ -2,9 +2,9 @@
 
 use std::future::Future;
 
-use replicante_aws::{AwsError, Clients, Table};
+use replicante_aws::{AwsError, Clients, Table, Untold};
 use replicante_metrics::Measures;
-use replicante_model::event::{Sealed, Sealer};
+use replicante_model::event::{Cause, Sealed, Sealer};
 use replicante_model::summary::Summary;
 use replicante_model::{Kind, Timestamp};
 use replicante_protocol::head::Head;
@@ -34,6 +34,24 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// The changes of its object that the record has to tell.
+    ///
+    /// # Errors
+    /// When the table can't be read.
+    pub async fn untold(&self) -> Result<Untold, AwsError> {
+        let untold = self.table.untold(self.head).await?;
+        if untold.unreadable > 0 {
+            let (record, unreadable) = (&self.head.record, untold.unreadable);
+            tracing::warn!(%record, unreadable, "changes of its object can't be read: they are not told");
+        }
+        Ok(untold)
+    }
+
+    /// Whether the task is there to tell them, and to ask nobody: of a record that is disabled nothing else is scheduled.
+    pub fn only_tells(&self, untold: &Untold) -> bool {
+        !self.head.enabled && self.task.cause == Cause::Schedule && untold.told.is_some()
+    }
+
     /// A sealer for the events of the task, observed at `now`.
     pub fn sealer(&self) -> Sealer<'_> {
         Sealer {
@@ -66,6 +84,8 @@ pub struct Worked<S> {
     pub ended: bool,
     /// What a list shows.
     pub summary: Summary,
+    /// The last change of its object that is told now. `None`: as before.
+    pub told: Option<u64>,
     /// What it measured of its kind, for the metrics.
     pub measures: Measures,
 }

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use replicante_model::Kind;
 use replicante_model::absence::{Held, answer_hash};
 use replicante_model::actions::{ActionDetails, ActionView};
 use replicante_model::change::{
     AddressChange, Change, ClusterHeader, RecordDifference, RoleOf, Shrink, SnapshotHeader, SnapshotPart,
 };
 use replicante_model::maintenance::Maintenance;
+use replicante_model::object::ObjectChange;
 use replicante_model::observation::{AgentInfo, AgentVersion, NodeDetails, Role};
 use replicante_model::record::AgentApi;
 use replicante_model::view::{Health, IdentityConflict, NodeStatus, NodeView, Primary};
@@ -17,7 +19,7 @@ use serde_json::{Map, Value, json};
 use crate::given::NOW;
 
 /// How many types there are. A new variant of [`Change`] does not compile in [`number`] until it has one.
-pub const TYPES: usize = 44;
+pub const TYPES: usize = 46;
 
 /// The number of a type. No wildcard: whoever adds a variant comes by here, raises [`TYPES`] and adds an example.
 pub fn number(change: &Change) -> usize {
@@ -66,6 +68,8 @@ pub fn number(change: &Change) -> usize {
         Change::DiscoveryObserverTrusted { .. } => 41,
         Change::ClusterMaintenanceBegan { .. } => 42,
         Change::ClusterMaintenanceEnded { .. } => 43,
+        Change::ObjectApplied(_) => 44,
+        Change::ObjectDeleted(_) => 45,
     }
 }
 
@@ -181,6 +185,18 @@ fn shrink(cluster: Option<String>) -> Shrink {
     Shrink::of(cluster, Held { since: NOW, answer, dropped: 2, known: 3 })
 }
 
+fn object_change(after: Option<Value>) -> ObjectChange {
+    let before = Some(object(json!({"interval": "1h", "enabled": true})));
+    ObjectChange {
+        kind: Kind::Cluster,
+        version: 3,
+        at: NOW,
+        before,
+        after: after.map(object),
+        left_out: false,
+    }
+}
+
 /// One example of each type, in the order of [`number`].
 pub fn examples() -> Vec<Change> {
     let role_of = |role| RoleOf { role };
@@ -288,5 +304,7 @@ pub fn examples() -> Vec<Change> {
         Change::DiscoveryObserverTrusted { suspect_since: Some(NOW) },
         Change::ClusterMaintenanceBegan { before: None, after: window() },
         Change::ClusterMaintenanceEnded { before: window() },
+        Change::ObjectApplied(object_change(Some(json!({"interval": "30m", "enabled": true})))),
+        Change::ObjectDeleted(object_change(None)),
     ]
 }

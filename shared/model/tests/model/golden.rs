@@ -36,9 +36,9 @@ pub fn sealed(change: &Change) -> Vec<u8> {
     } else {
         RecordName::cluster("default", "orders")
     };
-    // Each cause once, with who asked for the manual one.
+    // Each cause once, with who asked for the manual ones.
     let (cause, actor) = match number(change) {
-        9 => (Cause::Manual, Some("ada@example.com")),
+        9 | 44 | 45 => (Cause::Manual, Some("ada@example.com")),
         _ => (Cause::Schedule, None),
     };
     let sealer = Sealer {

@@ -1,4 +1,4 @@
-//! A CloudFormation that says what the test says, on a port of its own. Shared with the tests of the command line.
+//! A CloudFormation, or CloudWatch Logs, that says what the test says, on a port of its own. Shared with the tests of the command line.
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
 use std::convert::Infallible;
@@ -36,6 +36,22 @@ impl Said {
         Said { status: 200, body }
     }
 
+    /// A page of lines of a log, and the token of the next.
+    pub fn lines(lines: &[(i64, &str)], next: Option<&str>) -> Said {
+        let event = |(at, line): &(i64, &str)| serde_json::json!({ "timestamp": at, "message": line, "logStreamName": "x", "eventId": "1" });
+        let events: Vec<_> = lines.iter().map(event).collect();
+        let mut body = serde_json::json!({ "events": events, "searchedLogStreams": [] });
+        if let Some(next) = next {
+            body["nextToken"] = next.into();
+        }
+        Said { status: 200, body: body.to_string() }
+    }
+
+    /// An error of a service that speaks JSON.
+    pub fn json_error(status: u16, code: &str, message: &str) -> Said {
+        Said { status, body: serde_json::json!({ "__type": code, "message": message }).to_string() }
+    }
+
     /// An error of CloudFormation's.
     pub fn error(status: u16, code: &str, message: &str) -> Said {
         let body = format!(
@@ -48,7 +64,7 @@ impl Said {
 
 pub struct Fake {
     pub url: String,
-    said: Arc<Mutex<Said>>,
+    said: Arc<Mutex<Vec<Said>>>,
     /// Who signed, and the body.
     asked: Arc<Mutex<Vec<(String, String)>>>,
 }
@@ -72,8 +88,14 @@ impl Fake {
         fake
     }
 
+    /// What it answers from now on.
     pub fn say(&self, said: Said) {
-        *self.said.lock().unwrap() = said;
+        self.say_each([said]);
+    }
+
+    /// One after the other; the last one from then on.
+    pub fn say_each(&self, said: impl IntoIterator<Item = Said>) {
+        *self.said.lock().unwrap() = said.into_iter().collect();
     }
 
     pub fn asked(&self) -> Vec<(String, String)> {
@@ -81,7 +103,7 @@ impl Fake {
     }
 }
 
-type Shared = (Arc<Mutex<Said>>, Arc<Mutex<Vec<(String, String)>>>);
+type Shared = (Arc<Mutex<Vec<Said>>>, Arc<Mutex<Vec<(String, String)>>>);
 
 async fn answer(
     request: Request<Incoming>,
@@ -92,6 +114,9 @@ async fn answer(
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let body = String::from_utf8(body.to_vec()).unwrap();
     asked.lock().unwrap().push((authorization.unwrap_or_default(), body));
-    let Said { status, body } = said.lock().unwrap().clone();
+    let Said { status, body } = {
+        let mut said = said.lock().unwrap();
+        if said.len() > 1 { said.remove(0) } else { said[0].clone() }
+    };
     Ok(Response::builder().status(status).body(Full::new(body.into())).unwrap())
 }
