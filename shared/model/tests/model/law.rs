@@ -258,6 +258,30 @@ proptest! {
     }
 
     #[test]
+    fn the_difference_of_any_two_moments_leads_from_one_to_the_other(
+        steps in prop::collection::vec(step(), 1..16),
+        moments in (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
+    ) {
+        // As it was before the first refresh, too: there was no cluster.
+        let mut history = History::of(item(&[]));
+        let mut views = vec![None];
+        for step in &steps {
+            run(&mut history, step);
+            views.push(history.state.view.clone());
+        }
+        let (one, other) = (moments.0.index(views.len()), moments.1.index(views.len()));
+        let (before, after) = (&views[one.min(other)], &views[one.max(other)]);
+        // One that was removed in between has no changes that lead there: it is said to be removed.
+        if let Some(after) = after {
+            let changes = diff(before.as_ref(), after);
+            let led = fold(before.clone(), &changes).unwrap();
+            prop_assert_eq!(led.as_ref(), Some(after));
+            prop_assert_eq!(changes.is_empty(), before.as_ref() == Some(after));
+            prop_assert!(diff(Some(after), after).is_empty());
+        }
+    }
+
+    #[test]
     fn observing_the_same_again_changes_nothing_once_the_counters_have_settled(
         steps in prop::collection::vec(step(), 1..6),
     ) {
