@@ -117,12 +117,15 @@ mod tests {
             reason: "first\r\nsecond".into(),
             passing: false,
         };
-        insta::assert_snapshot!(CliError::from(aws).shown(), @"");
+        insta::assert_snapshot!(CliError::from(aws).shown(), @"reading shard��[2J failed: first��second");
         let name = "a\u{1b}[31m\n.yaml";
         let kinds = replicante_sources::kinds();
         let minute = std::time::Duration::from_secs(60);
         let errors = replicante_objects::parse(name, "", minute, &kinds).unwrap_err();
-        insta::assert_snapshot!(CliError::Objects(errors).shown(), @"");
+        insta::assert_snapshot!(CliError::Objects(errors).shown(), @"
+        a�[31m�.yaml:1: the file holds no object; expected at least one with apiVersion, kind, metadata and spec
+        1 error: nothing was applied
+        ");
     }
 
     #[test]

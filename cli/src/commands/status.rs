@@ -261,7 +261,7 @@ mod tests {
         }
         let page = plain(&lines(&looked, &findings(&looked)));
         let expected: Vec<&str> = page.lines().filter(|line| line.contains("maintenance")).collect();
-        insta::assert_snapshot!(expected.join("\n"), @"");
+        insta::assert_snapshot!(expected.join("\n"), @"  expected     in maintenance: orders until 2026-01-02T02:05:05.000Z");
         let told = as_json(&looked, &findings(&looked));
         assert_eq!(
             told["maintenance"],

@@ -181,10 +181,17 @@ mod tests {
         }
         asked_for[1].event.change =
             Change::ClusterRemoved { missing_since: None, actor: Some("ann\n".into()) };
-        insta::assert_snapshot!(plain(&recent(&asked_for, later, None)), @"");
-        let lines: Vec<String> =
+        insta::assert_snapshot!(plain(&recent(&asked_for, later, None)), @"
+        WHEN     EVENT                   WHAT
+        12m ago  cluster.health_changed  healthy -> degraded by ann� [maintenance]
+        12m ago  cluster.removed         removed by ann� [maintenance]
+        ");
+        let shown: Vec<String> =
             asked_for.iter().map(|seen| Line::of(seen, Times::Clock).show(None)).collect();
-        insta::assert_snapshot!(plain(&lines), @"");
+        insta::assert_snapshot!(plain(&shown), @"
+        02:04:05  zk-01         cluster.health_changed  healthy -> degraded by ann� [maintenance]
+        02:04:05  zk-01         cluster.removed         removed by ann� [maintenance]
+        ");
         insta::assert_snapshot!(lines(Times::Clock, Some(60)), @"
         02:04:05  zk-01         cluster.health_changed  healthy -> …
         02:04:05  zk-01         agent.new               n�[2J1 at h…

@@ -112,7 +112,7 @@ mod tests {
         known.view.maintenance = Some(window);
         let page = |time| plain(&at(&record(), &known, time, None));
         let expected = page(NOW).lines().find(|line| line.contains("expected")).map(str::to_owned);
-        insta::assert_snapshot!(expected.unwrap(), @"");
+        insta::assert_snapshot!(expected.unwrap(), @"  expected   in maintenance until 2026-01-02T02:05:05.000Z by ann: new racks");
         assert!(!page(until).contains("expected"));
     }
 

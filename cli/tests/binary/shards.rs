@@ -24,8 +24,12 @@ fn new() -> Change {
     Change::ClusterNew { after, nodes: BTreeMap::new() }
 }
 
+fn health(before: Option<Health>) -> Change {
+    Change::ClusterHealthChanged { before, after: Some(Health::Healthy) }
+}
+
 fn changes(count: usize) -> Vec<Change> {
-    vec![Change::ClusterHealthChanged { before: None, after: Some(Health::Healthy) }; count]
+    vec![health(Some(Health::Healthy)); count]
 }
 
 fn numbers(seen: &[Seen]) -> BTreeMap<String, Vec<u64>> {
@@ -176,8 +180,8 @@ fn busy(ahead: i64) -> Fake {
     let mut shard = Shard::new("busy", &[]);
     let before =
         |minutes: u64| Timestamp(Timestamp::now().0 + ahead).minus(Duration::from_secs(60 * minutes));
-    shard.put("orders", 0, before(120), &[new()]);
-    shard.put("orders", 1, before(90), &changes(30));
+    shard.put("orders", 0, before(120), &[new(), health(None)]);
+    shard.put("orders", 2, before(90), &changes(29));
     shard.put("orders", 31, before(5), &changes(30));
     shard.busy = Some("busy");
     // A shard that nothing is written to beside it.
