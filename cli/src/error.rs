@@ -8,6 +8,8 @@ use replicante_fleet::{FleetError, ScriptError};
 use replicante_local::LocalError;
 use replicante_objects::ObjectError;
 
+use crate::view::text::clean;
+
 /// Why a command ended without doing what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
@@ -69,6 +71,15 @@ impl CliError {
         }
     }
 
+    /// What people are shown of it: one line without what could steer a terminal, whatever it holds of names, stored
+    /// values and answers. Files of objects alone have a line for each of their errors.
+    pub fn shown(&self) -> String {
+        match self {
+            CliError::Objects(errors) => objects(errors),
+            error => clean(&error.to_string()).into_owned(),
+        }
+    }
+
     /// Output that could not be written.
     pub fn output(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe { CliError::Closed } else { CliError::Output(error) }
@@ -82,7 +93,7 @@ impl CliError {
 
 /// All errors of the files, one a line, and what that means.
 fn objects(errors: &[ObjectError]) -> String {
-    let mut text: String = errors.iter().map(|error| format!("{error}\n")).collect();
+    let mut text: String = errors.iter().map(|error| format!("{}\n", clean(&error.to_string()))).collect();
     let errors = if errors.len() == 1 { "1 error".into() } else { format!("{} errors", errors.len()) };
     text.push_str(&format!("{errors}: nothing was applied"));
     text
@@ -100,12 +111,30 @@ mod tests {
     }
 
     #[test]
+    fn an_error_is_one_line_whatever_is_in_what_it_tells() {
+        let aws = AwsError::Call {
+            action: "reading shard\n\u{1b}[2J".into(),
+            reason: "first\r\nsecond".into(),
+            passing: false,
+        };
+        insta::assert_snapshot!(CliError::from(aws).shown(), @"reading shard��[2J failed: first��second");
+        let name = "a\u{1b}[31m\n.yaml";
+        let kinds = replicante_sources::kinds();
+        let minute = std::time::Duration::from_secs(60);
+        let errors = replicante_objects::parse(name, "", minute, &kinds).unwrap_err();
+        insta::assert_snapshot!(CliError::Objects(errors).shown(), @"
+        a�[31m�.yaml:1: the file holds no object; expected at least one with apiVersion, kind, metadata and spec
+        1 error: nothing was applied
+        ");
+    }
+
+    #[test]
     fn every_error_of_a_file_of_objects_is_shown_with_its_line() {
         let text = "apiVersion: replicante.io/v0\nkind: Discovery\nmetadata: { name: fleet }\nspec:\n  intervall: 60s\n  source: { file: { path: x.json } }\n  refresh: { interval: 10 }\n";
         let minute = std::time::Duration::from_secs(60);
         let kinds = replicante_sources::kinds();
         let errors = replicante_objects::parse("fleet.yaml", text, minute, &kinds).unwrap_err();
-        insta::assert_snapshot!(CliError::Objects(errors), @"
+        insta::assert_snapshot!(CliError::Objects(errors).shown(), @"
         fleet.yaml:5: unknown field `spec.intervall`; did you mean `interval`?
         fleet.yaml:7: `spec.refresh.interval` is `10`; expected a whole number and a unit (ms, s, m, h, d), like 30s or 1h30m
         2 errors: nothing was applied

@@ -75,7 +75,7 @@ pub fn main() -> ExitCode {
 
 fn fail(error: &CliError) -> ExitCode {
     if !matches!(error, CliError::Closed | CliError::Result(_)) {
-        out::note(format_args!("{} {error}", Tone::Bad.paint("error:")));
+        out::note(format_args!("{} {}", Tone::Bad.paint("error:"), error.shown()));
     }
     ExitCode::from(error.exit_code())
 }

@@ -145,15 +145,16 @@ impl Place {
     }
 
     async fn of_stack(stack: &str, said: &Said) -> Result<Self, CliError> {
-        let clients = Clients::of_terminal(said).await;
-        let outputs = replicante_stack::outputs(&Account::of_terminal(said), stack).await;
-        let outputs = outputs.map_err(|error| CliError::Failed(error.to_string()))?;
         let mut variables: BTreeMap<String, String> = std::env::vars().collect();
-        variables.extend(of_outputs(stack, &outputs)?);
         if let Some(endpoint) = &said.endpoint {
             variables.extend(SERVICES.map(|name| (name.to_owned(), endpoint.clone())));
         }
+        // Before the stack is asked for: that goes to the same endpoint.
         check(&variables, None).await?;
+        let clients = Clients::of_terminal(said).await;
+        let outputs = replicante_stack::outputs(&Account::of_terminal(said), stack).await;
+        let outputs = outputs.map_err(|error| CliError::Failed(error.to_string()))?;
+        variables.extend(of_outputs(stack, &outputs)?);
         Ok(Place { clients, variables, local: false, folder: None })
     }
 
@@ -377,7 +378,10 @@ fn read(folder: &Path) -> Result<(BTreeMap<String, String>, Endpoints), CliError
 
 /// Checks that something listens at the endpoints that are on this machine: their ports change with each `up`.
 async fn check(variables: &BTreeMap<String, String>, folder: Option<&Path>) -> Result<(), CliError> {
-    for name in SERVICES {
+    let set = |name: &str| variables.get(name).is_some_and(|url| !url.is_empty());
+    // That of all services is asked for those without one of their own.
+    let of_all = (!SERVICES.into_iter().all(set)).then_some(ENDPOINT);
+    for name in SERVICES.into_iter().chain(of_all) {
         let Some(url) = variables.get(name) else { continue };
         let Some(address) = loopback(url) else { continue };
         let connect = tokio::time::timeout(CONNECT, tokio::net::TcpStream::connect(address)).await;
@@ -516,6 +520,16 @@ mod tests {
         std::fs::write(folder.path().join(ENVIRONMENT), gone.to_string()).unwrap();
         let error = Place::find(&args).await.map(|_| ()).unwrap_err().to_string();
         assert!(error.starts_with(&format!("nothing listens at {url}")), "{error}");
+        // The endpoint of all services is none of its services' own.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let own = format!("http://{}", listener.local_addr().unwrap());
+        let mut variables = BTreeMap::from([(ENDPOINT.to_owned(), url.to_owned())]);
+        let refused = check(&variables, None).await.unwrap_err().to_string();
+        insta::assert_snapshot!(refused, @"nothing listens at http://127.0.0.1:1 (AWS_ENDPOINT_URL says so): is `replicante up` running?");
+        variables.extend(SERVICES[1..].iter().map(|name| ((*name).to_owned(), own.clone())));
+        assert!(check(&variables, None).await.is_err(), "one has none");
+        variables.insert(SERVICES[0].to_owned(), own);
+        assert!(check(&variables, None).await.is_ok());
         assert!(error.ends_with("is `replicante up` running?"), "{error}");
     }
 }

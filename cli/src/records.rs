@@ -7,6 +7,7 @@ use replicante_model::name::SPREAD_SHARDS;
 use replicante_protocol::head::Head;
 
 use crate::view::style::Tone;
+use crate::view::text::clean;
 use crate::{out, progress};
 
 /// Spread shards that are read at once.
@@ -24,7 +25,7 @@ pub async fn heads(table: &Table, kind: Kind) -> Result<Vec<Head>, AwsError> {
         .try_collect()
         .await?;
     for damaged in shards.iter().flat_map(|shard| &shard.unreadable) {
-        out::note(Tone::Bad.paint(&damaged.to_string()));
+        out::note(Tone::Bad.paint(&clean(&damaged.to_string())));
     }
     let mut heads: Vec<Head> = shards.into_iter().flat_map(|shard| shard.heads).collect();
     heads.sort_by(|a, b| a.record.cmp(&b.record));

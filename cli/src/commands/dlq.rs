@@ -1,5 +1,6 @@
 //! `dlq`: the dead letters, tasks that failed too often.
 
+mod hold;
 pub mod show;
 
 use std::collections::BTreeSet;
@@ -10,17 +11,20 @@ use replicante_model::{Kind, Timestamp};
 use replicante_protocol::task::Task;
 use serde_json::{Value, json};
 
+use self::hold::Hold;
 use crate::commands::forget::confirm;
 use crate::error::CliError;
 use crate::place::{Place, PlaceArgs};
 use crate::view::clusters::ago;
 use crate::view::style::Tone;
 use crate::view::table::{Cell, table};
-use crate::view::text::{clean, count};
+use crate::view::text::{clean, count, list as list_of};
 use crate::{out, progress};
 
 /// How long messages are hidden from others while they are looked at or moved, in seconds.
 const HELD: i32 = 60;
+/// Ids that are named of many.
+const IDS: usize = 5;
 /// Dead letters that are listed at most.
 const LISTED: usize = 1_000;
 
@@ -107,7 +111,7 @@ pub struct RedriveArgs {
 #[derive(Debug, Args)]
 pub struct PurgeArgs {
     /// Does not ask
-    #[arg(long)]
+    #[arg(short = 'y', long)]
     pub yes: bool,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap takes the group's own text")]
@@ -129,6 +133,11 @@ impl Letter {
         Letter { kind, message, task }
     }
 
+    /// Those of the ids, or beginnings of ids, that mean this one.
+    fn named<'a>(&'a self, ids: &'a [String]) -> impl Iterator<Item = &'a String> {
+        ids.iter().filter(|id| self.message.id.starts_with(id.as_str()))
+    }
+
     fn sent(&self) -> Option<Timestamp> {
         self.message.sent.parse().ok().map(Timestamp)
     }
@@ -139,10 +148,12 @@ impl Letter {
 /// # Errors
 /// When a queue can't be read or written to, or nothing is as it is said to be.
 pub async fn run(args: DlqArgs) -> Result<(), CliError> {
+    let hold = Hold::default();
     match args.what {
-        What::List(args) => list(args).await,
-        What::Show(args) => show::show(args).await,
-        What::Redrive(args) => redrive(args).await,
+        What::List(args) => hold.during(list(args, &hold)).await,
+        What::Show(args) => hold.during(show::show(args, &hold)).await,
+        What::Redrive(args) => hold.during(redrive(args, &hold)).await,
+        // It holds nothing, and may ask: then Ctrl-C ends it as it ends any other.
         What::Purge(args) => purge(args).await,
     }
 }
@@ -166,12 +177,12 @@ async fn queues(place: &Place, args: &WhichArgs) -> Result<Vec<(Kind, Queue, Que
 }
 
 /// The dead letters of a queue, hidden from others for a while.
-async fn held(kind: Kind, dead: &Queue) -> Result<Vec<Letter>, CliError> {
+async fn held(kind: Kind, dead: &Queue, hold: &Hold) -> Result<Vec<Letter>, CliError> {
     progress::say("reading dead letters");
     let mut letters: Vec<Letter> = Vec::new();
     let mut known = BTreeSet::new();
     while letters.len() < LISTED {
-        let some = dead.hold(HELD).await?;
+        let some = hold.take(dead, HELD).await?;
         if some.is_empty() {
             break;
         }
@@ -184,23 +195,45 @@ async fn held(kind: Kind, dead: &Queue) -> Result<Vec<Letter>, CliError> {
     Ok(letters)
 }
 
-async fn let_go(dead: &Queue, letters: &[Letter]) -> Result<(), CliError> {
-    let messages: Vec<Message> = letters.iter().map(|letter| letter.message.clone()).collect();
-    Ok(dead.let_go(&messages).await?)
+/// Those that somebody else holds, of a queue that gave none.
+async fn hidden(dead: &Queue, letters: &[Letter]) -> Result<u64, CliError> {
+    Ok(if letters.is_empty() { dead.depth().await?.in_flight } else { 0 })
 }
 
-async fn list(args: ListArgs) -> Result<(), CliError> {
+/// That there may be more than was seen.
+fn hidden_note(hidden: u64) -> String {
+    let what = count(hidden, "dead letter");
+    format!("{what} can't be seen now: somebody looks at them, or did so within the last {HELD} seconds")
+}
+
+/// None of these ids: exit code 1.
+fn no_such(ids: &[&str], hidden: u64) -> CliError {
+    let hint = match hidden {
+        0 => "dlq list shows them".to_owned(),
+        _ => hidden_note(hidden),
+    };
+    CliError::Failed(format!("no dead letter has the id {}: {hint}", ids.join(" or ")))
+}
+
+async fn list(args: ListArgs, hold: &Hold) -> Result<(), CliError> {
     let mut all = Vec::new();
+    let mut unseen = 0;
     for (kind, _, dead) in queues(&Place::find(&args.which.place).await?, &args.which).await? {
-        let letters = held(kind, &dead).await?;
-        let_go(&dead, &letters).await?;
+        let letters = held(kind, &dead, hold).await?;
+        hold.let_go().await?;
+        unseen += hidden(&dead, &letters).await?;
         all.extend(letters);
+    }
+    if unseen > 0 {
+        out::note(Tone::Warn.paint(&hidden_note(unseen)));
     }
     if args.output == Output::Json {
         return out::json(&all.iter().map(as_json).collect::<Vec<Value>>());
     }
     if all.is_empty() {
-        out::note("no dead letters: no task failed too often");
+        if unseen == 0 {
+            out::note("no dead letters: no task failed too often");
+        }
         return Ok(());
     }
     let width = out::size().map(|(width, _)| width);
@@ -244,18 +277,23 @@ fn as_json(letter: &Letter) -> Value {
     })
 }
 
-async fn redrive(args: RedriveArgs) -> Result<(), CliError> {
-    let is_meant = |letter: &&Letter| {
-        args.id.is_empty() || args.id.iter().any(|id| letter.message.id.starts_with(id.as_str()))
-    };
-    let (mut moved, mut foreign) = (0, 0);
+async fn redrive(args: RedriveArgs, hold: &Hold) -> Result<(), CliError> {
+    let is_meant = |letter: &&Letter| args.id.is_empty() || letter.named(&args.id).next().is_some();
+    let (mut moved, mut unseen) = (0, 0);
+    let mut foreign = BTreeSet::new();
+    let mut missing: BTreeSet<&String> = args.id.iter().collect();
     for (kind, queue, dead) in queues(&Place::find(&args.which.place).await?, &args.which).await? {
         loop {
-            let letters = held(kind, &dead).await?;
+            let letters = held(kind, &dead, hold).await?;
+            unseen += hidden(&dead, &letters).await?;
             let meant: Vec<&Letter> = letters.iter().filter(is_meant).collect();
+            meant.iter().flat_map(|letter| letter.named(&args.id)).for_each(|id| {
+                missing.remove(id);
+            });
+            let no_tasks = meant.iter().filter(|letter| letter.task.is_err());
+            foreign.extend(no_tasks.map(|letter| letter.message.id.clone()));
             let tasks: Vec<(&Letter, Task)> =
                 meant.iter().filter_map(|letter| Some((*letter, letter.task.clone().ok()?))).collect();
-            foreign += meant.len() - tasks.len();
             for some in tasks.chunks(10) {
                 // Sent first: what ends in between is there twice, and the second is a duplicate.
                 let sending: Vec<(Task, u64)> = some.iter().map(|(_, task)| (task.clone(), 0)).collect();
@@ -264,47 +302,41 @@ async fn redrive(args: RedriveArgs) -> Result<(), CliError> {
                 let receipts: Vec<String> =
                     accepted.map(|((letter, _), _)| letter.message.receipt.clone()).collect();
                 dead.delete(&receipts).await?;
+                hold.forget(&receipts);
                 moved += receipts.len();
                 if let Some(error) = sent.refused {
-                    let_go(&dead, &letters).await?;
                     return Err(error.into());
                 }
             }
-            let moved_now: BTreeSet<&str> =
-                tasks.iter().map(|(letter, _)| letter.message.id.as_str()).collect();
-            let rest: Vec<Letter> = letters
-                .iter()
-                .filter(|letter| !moved_now.contains(letter.message.id.as_str()))
-                .cloned()
-                .collect();
-            let_go(&dead, &rest).await?;
+            hold.let_go().await?;
             // A full list may be followed by more; of what stays nothing would be new.
             if letters.len() < LISTED || tasks.is_empty() {
                 break;
             }
         }
     }
-    if foreign > 0 {
-        let what = count(foreign as u64, "dead letter");
-        out::note(
-            Tone::Warn
-                .paint(&format!("{what} left: no tasks that this release can read; see dlq list -o json")),
-        );
+    let ids: Vec<&str> = missing.iter().map(|id| id.as_str()).collect();
+    if moved > 0 || args.id.is_empty() {
+        out::line(format_args!("{} put back", count(moved as u64, "task")))?;
     }
-    if moved == 0 && !args.id.is_empty() {
-        return Err(CliError::Failed(format!(
-            "no dead letter has the id {}: dlq list shows them",
-            args.id.join(" or ")
-        )));
+    if !foreign.is_empty() {
+        let what = count(foreign.len() as u64, "dead letter");
+        let shown = list_of(&foreign, IDS);
+        let note = format!("{what} left, no tasks that this release can read: {shown}; see dlq show ID");
+        // Whoever named it did not get what was asked for.
+        if !args.id.is_empty() && ids.is_empty() {
+            return Err(CliError::Failed(note));
+        }
+        out::note(Tone::Warn.paint(&clean(&note)));
     }
-    out::line(format_args!("{} put back", count(moved as u64, "task")))
+    if ids.is_empty() { Ok(()) } else { Err(no_such(&ids, unseen)) }
 }
 
 async fn purge(args: PurgeArgs) -> Result<(), CliError> {
     let queues = queues(&Place::find(&args.which.place).await?, &args.which).await?;
     let mut letters = 0;
     for (_, _, dead) in &queues {
-        letters += dead.depth().await?.waiting;
+        letters += dead.depth().await?.all();
     }
     if letters == 0 {
         return out::line("no dead letters: nothing to delete");

@@ -134,7 +134,7 @@ async fn queues(place: &Place) -> (Found<QueueFacts>, Found<Option<u64>>) {
         queues.insert(kind, told(queue.describe().await));
         let letters = async {
             match queue.dead_letters().await? {
-                Some(letters) => Ok(Some(letters.depth().await?.waiting)),
+                Some(letters) => Ok(Some(letters.depth().await?.all())),
                 None => Ok(None),
             }
         };

@@ -1,19 +1,22 @@
 //! `events`: the history, from the stream.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use replicante_aws::Start;
+use replicante_aws::{AwsError, Start, Stream};
 use replicante_model::change::{TYPE_PREFIX, TYPES};
 use replicante_model::{Kind, RecordName, Timestamp};
+use wildmatch::WildMatch;
 
 use crate::args::{Moment, moment};
+use crate::commands::get::unknown;
 use crate::error::CliError;
 use crate::history::History;
 use crate::order::Seen;
 use crate::out;
 use crate::place::{Place, PlaceArgs};
+use crate::records::heads;
 use crate::signals::Interrupts;
 use crate::view::event::{Line, Times};
 use crate::view::style::Tone;
@@ -75,6 +78,7 @@ pub struct EventsArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people: time, cluster, type, what changed
+    #[value(alias = "table")]
     Lines,
     /// For programs: the events as they were published, one a line
     Json,
@@ -82,10 +86,11 @@ pub enum Output {
     Cloudevents,
 }
 
-/// Reads a type, with or without its prefix; a group (`agent`) stands for all of its types.
+/// Reads a type, with or without its prefix; a group (`agent`) stands for all of its types, and so do * and ? for any
+/// text and any character.
 fn event_type(text: &str) -> Result<String, String> {
     let short = text.strip_prefix(TYPE_PREFIX).unwrap_or(text);
-    if TYPES.iter().any(|name| *name == short || name.split('.').next() == Some(short)) {
+    if TYPES.iter().any(|name| stands_for(short, name)) {
         return Ok(short.to_owned());
     }
     let group = short.split('.').next().unwrap_or(short);
@@ -98,13 +103,18 @@ fn event_type(text: &str) -> Result<String, String> {
     Err(format!("there is no such type; expected {known}"))
 }
 
+/// Whether what was typed means a type: its name, its group, or a pattern of either.
+fn stands_for(typed: &str, name: &str) -> bool {
+    typed == name || name.split('.').next() == Some(typed) || WildMatch::new(typed).matches(name)
+}
+
 /// What is asked for.
 #[derive(Debug)]
 struct Filter {
     kind: Option<Kind>,
     namespace: Option<String>,
     id: Option<String>,
-    types: BTreeSet<String>,
+    types: Vec<String>,
     since: Option<Timestamp>,
     to: Option<Timestamp>,
 }
@@ -121,7 +131,7 @@ impl Filter {
             kind,
             namespace: args.namespace.clone().or(named),
             id,
-            types: args.types.iter().cloned().collect(),
+            types: args.types.clone(),
             since: args.since.map(|moment| moment.time(now)),
             to: args.to.map(|moment| moment.time(now)),
         }
@@ -133,15 +143,18 @@ impl Filter {
         Some(RecordName::new(kind, namespace, id))
     }
 
+    /// Whether a record is one of those that are asked for.
+    fn is_of(&self, record: &RecordName) -> bool {
+        self.kind.is_none_or(|kind| kind == record.kind)
+            && self.namespace.as_ref().is_none_or(|namespace| *namespace == record.namespace)
+            && self.id.as_ref().is_none_or(|id| *id == record.id)
+    }
+
     fn takes(&self, seen: &Seen) -> bool {
-        let RecordName { kind, namespace, id } = &seen.record;
         let time = Timestamp::parse(&seen.event.time);
         let name = seen.event.change.name();
-        let group = name.split('.').next().unwrap_or(name);
-        self.kind.is_none_or(|wanted| wanted == *kind)
-            && self.namespace.as_ref().is_none_or(|wanted| wanted == namespace)
-            && self.id.as_ref().is_none_or(|wanted| wanted == id)
-            && (self.types.is_empty() || self.types.contains(name) || self.types.contains(group))
+        self.is_of(&seen.record)
+            && (self.types.is_empty() || self.types.iter().any(|typed| stands_for(typed, name)))
             && self.since.is_none_or(|since| time.as_ref().is_ok_and(|time| *time >= since))
             && self.to.is_none_or(|to| time.is_ok_and(|time| time <= to))
     }
@@ -150,54 +163,189 @@ impl Filter {
 /// Runs the command.
 ///
 /// # Errors
-/// When the stream can't be read.
+/// When the stream can't be read, or nothing knows the cluster or discovery that is asked for.
 pub async fn run(args: EventsArgs) -> Result<(), CliError> {
     if args.relative && args.output != Output::Lines {
         return Err(CliError::Usage("--relative is for people: it needs -o lines".into()));
     }
-    let place = Place::find(&args.place).await?;
     let filter = Filter::of(&args, Timestamp::now());
+    if let (Some(from), Some(to)) = (filter.since, filter.to)
+        && from > to
+    {
+        return Err(CliError::Failed(format!("--from is later than --to: {from} is after {to}")));
+    }
+    let place = Place::find(&args.place).await?;
     // Where the history was loaded from a file its arrival times are those of the start of `up`.
     let start = match filter.since {
         Some(since) if !place.local => Start::Time(since.minus(EARLIER)),
         _ => Start::Oldest,
     };
-    let record = filter.record();
-    let mut history = History::open_for(&place.stream(), start, record.as_ref()).await?.joining();
+    let stream = place.stream();
+    let history = History::open_for(&stream, start, filter.record().as_ref()).await?.joining();
+    let mut reading =
+        Reading { args: &args, filter, stream, history, found: false, troubled: false, holds_all: None };
     if args.follow {
         let mut interrupts = Interrupts::watch()?;
         return tokio::select! {
-            shown = follow(&args, &filter, &mut history) => shown,
+            shown = reading.follow(&place) => shown,
             () = interrupts.next() => Ok(()),
         };
     }
-    past(&args, &filter, &mut history).await?;
-    Ok(())
+    reading.past(&place).await
 }
 
-/// Shows what is stored.
-async fn past(args: &EventsArgs, filter: &Filter, history: &mut History) -> Result<(), CliError> {
-    let mut last = args.limit.map(Last::new);
-    loop {
-        let mut some = history.next().await?;
-        let end = some.is_empty();
-        if end && !args.follow {
-            // What is missing by now does not come any more.
-            some = history.order.settle();
-            some.sort_by_cached_key(place_in_time);
-        }
-        for seen in some.into_iter().filter(|seen| filter.takes(seen)) {
-            match &mut last {
-                None => one(&seen, args)?,
-                Some(last) => last.add(seen),
+/// Reads the stream, and shows what is asked for.
+struct Reading<'a> {
+    args: &'a EventsArgs,
+    filter: Filter,
+    stream: Stream,
+    history: History,
+    /// Whether there was any event of the one record that is asked for, whatever its type and time.
+    found: bool,
+    /// Whether the last call failed, and it was said so.
+    troubled: bool,
+    /// Whether the stream holds all since the time that is asked for, once somebody wanted to know.
+    holds_all: Option<bool>,
+}
+
+impl Reading<'_> {
+    /// Shows what is stored.
+    async fn past(&mut self, place: &Place) -> Result<(), CliError> {
+        let mut last = self.args.limit.map(Last::new);
+        let mut began = false;
+        loop {
+            let mut some = match self.history.next().await {
+                Ok(some) => some,
+                Err(error) => {
+                    // Whoever has to read much is not thrown back by one call. Where nothing works that is no trouble,
+                    // but the answer.
+                    if !(began && self.args.follow && self.bears(&error)) {
+                        return Err(error.into());
+                    }
+                    self.history.pause().await;
+                    continue;
+                }
+            };
+            (began, self.troubled) = (true, false);
+            let end = some.is_empty();
+            if end && !self.args.follow {
+                // What is missing by now does not come any more.
+                some = self.history.order.settle();
+                some.sort_by_cached_key(place_in_time);
+            }
+            for seen in some {
+                self.found |= self.filter.is_of(&seen.record);
+                if self.filter.takes(&seen) {
+                    match &mut last {
+                        None => self.show(&seen)?,
+                        Some(last) => last.add(seen),
+                    }
+                }
+            }
+            if end {
+                break;
             }
         }
-        if end {
-            break;
+        self.odd().await;
+        last.iter().flat_map(|last| last.events.values()).try_for_each(|seen| self.show(seen))?;
+        if !self.found
+            && let Some(record) = self.filter.record()
+        {
+            return known(place, &record).await;
+        }
+        Ok(())
+    }
+
+    /// Shows what is stored, then what comes.
+    async fn follow(&mut self, place: &Place) -> Result<(), CliError> {
+        self.past(place).await?;
+        loop {
+            self.history.pause().await;
+            match self.news().await {
+                Ok(()) => self.troubled = false,
+                Err(CliError::Aws(error)) if self.bears(&error) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
-    odd(filter, history);
-    last.iter().flat_map(|last| last.events.values()).try_for_each(|seen| one(seen, args))
+
+    /// Shows what came since, each as it is read.
+    async fn news(&mut self) -> Result<(), CliError> {
+        self.history.go_on().await?;
+        loop {
+            let mut some = self.history.next().await?;
+            let end = some.is_empty();
+            if end {
+                some = self.history.order.settle_gaps(Timestamp::now());
+            }
+            self.odd().await;
+            some.iter().filter(|seen| self.filter.takes(seen)).try_for_each(|seen| self.show(seen))?;
+            if end {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether following goes on after this: it is said once, until something works again.
+    fn bears(&mut self, error: &AwsError) -> bool {
+        if error.is_passing() && !std::mem::replace(&mut self.troubled, true) {
+            let note = format!("note: {error}; following goes on where it was as soon as that works again");
+            out::note(Tone::Warn.paint(&clean(&note)));
+        }
+        error.is_passing()
+    }
+
+    fn show(&self, seen: &Seen) -> Result<(), CliError> {
+        match self.args.output {
+            Output::Json | Output::Cloudevents => out::raw(&seen.bytes),
+            Output::Lines => {
+                let times = if self.args.relative { Times::Ago(Timestamp::now()) } else { Times::Full };
+                out::line(Line::of(seen, times).show(None))
+            }
+        }
+    }
+
+    /// Tells what was odd, as far as it is about what is asked for.
+    async fn odd(&mut self) {
+        for oddity in self.history.order.oddities() {
+            let asked = oddity
+                .record()
+                .is_none_or(|key| RecordName::parse_key(key).is_ok_and(|record| self.filter.is_of(&record)));
+            // Reading that starts somewhere in the stream misses what was before it, as it should.
+            if asked && !(oddity.is_late() && self.holds_all().await) {
+                out::note(Tone::Warn.paint(&clean(&format!("note: {oddity}"))));
+            }
+        }
+    }
+
+    /// Whether the stream still holds all since the time that is asked for.
+    async fn holds_all(&mut self) -> bool {
+        let Some(since) = self.filter.since else { return false };
+        if self.holds_all.is_none() {
+            // Whoever may not ask is told nothing that need not be so.
+            let kept = self.stream.describe().await.ok().map(|facts| facts.retention);
+            self.holds_all = Some(kept.is_none_or(|kept| since >= Timestamp::now().minus(kept)));
+        }
+        self.holds_all.unwrap_or(true)
+    }
+}
+
+/// There was no event of what is asked for: is it known at all? One that was removed is, by what it left behind.
+async fn known(place: &Place, record: &RecordName) -> Result<(), CliError> {
+    let table = place.table();
+    let known = async { Ok(table.head(record).await?.is_some() || table.tombstone(record).await?.is_some()) };
+    match known.await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(unknown(record, &heads(&table, record.kind).await?)),
+        // Who may read the stream need not be allowed more.
+        Err::<_, AwsError>(error) => {
+            let note = format!(
+                "note: the stream holds no event of {record}, and whether it is known can't be told: {error}"
+            );
+            out::note(Tone::Warn.paint(&clean(&note)));
+            Ok(())
+        }
+    }
 }
 
 /// The last so many events, in the order of their times.
@@ -223,46 +371,6 @@ impl Last {
         self.events.insert(place_in_time(&seen), seen);
         if self.events.len() > self.limit {
             self.events.pop_first();
-        }
-    }
-}
-
-/// Shows what is stored, then what comes.
-async fn follow(args: &EventsArgs, filter: &Filter, history: &mut History) -> Result<(), CliError> {
-    past(args, filter, history).await?;
-    loop {
-        history.pause().await;
-        let mut some = history.rest().await?;
-        some.extend(history.order.settle_gaps(Timestamp::now()));
-        odd(filter, history);
-        some.iter().filter(|seen| filter.takes(seen)).try_for_each(|seen| one(seen, args))?;
-    }
-}
-
-fn one(seen: &Seen, args: &EventsArgs) -> Result<(), CliError> {
-    match args.output {
-        Output::Json | Output::Cloudevents => out::raw(&seen.bytes),
-        Output::Lines => {
-            let times = if args.relative { Times::Ago(Timestamp::now()) } else { Times::Full };
-            out::line(Line::of(seen, times).show(None))
-        }
-    }
-}
-
-/// Tells what was odd, as far as it is about what is asked for.
-fn odd(filter: &Filter, history: &mut History) {
-    for oddity in history.order.oddities() {
-        let asked = oddity.record().is_none_or(|key| {
-            RecordName::parse_key(key).is_ok_and(|record| {
-                filter.kind.is_none_or(|kind| kind == record.kind)
-                    && filter.namespace.as_ref().is_none_or(|namespace| *namespace == record.namespace)
-                    && filter.id.as_ref().is_none_or(|id| *id == record.id)
-            })
-        });
-        // Reading that starts somewhere in the stream misses what was before it, as it should.
-        let expected = filter.since.is_some() && oddity.is_late();
-        if asked && !expected {
-            out::note(Tone::Warn.paint(&clean(&format!("note: {oddity}"))));
         }
     }
 }
@@ -297,6 +405,15 @@ mod tests {
     fn a_type_may_be_short_or_full_or_a_whole_group() {
         assert_eq!(event_type("io.replicante.agent.down").unwrap(), "agent.down");
         assert_eq!(event_type("agent").unwrap(), "agent");
+        assert_eq!(event_type("io.replicante.agent.*").unwrap(), "agent.*");
+        let meant = |typed: &str| -> Vec<&str> {
+            TYPES.into_iter().filter(|name| stands_for(&event_type(typed).unwrap(), name)).collect()
+        };
+        assert_eq!(meant("agent.*"), meant("agent"));
+        assert_eq!(meant("*.down"), ["agent.down", "node.down"]);
+        assert_eq!(meant("node.down"), ["node.down"]);
+        assert_eq!(meant("*").len(), TYPES.len());
+        assert!(event_type("agent.x*").unwrap_err().contains("agent.info_changed"));
         insta::assert_snapshot!(event_type("agent.dwn").unwrap_err(), @"there is no such type; expected agent.new, agent.up, agent.down, agent.info_new, agent.info_changed");
         insta::assert_snapshot!(event_type("x").unwrap_err(), @"there is no such type; expected cluster, agent, node, shard, discovery, or one of their types");
     }

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use replicante_aws::{Start, Stream};
-use replicante_model::diff::diff;
-use replicante_model::past::{Known, Past, Then};
+use replicante_model::past::{self, Known, Past, Then};
 use replicante_model::snapshot::MAX_AGE;
 use replicante_model::{Kind, RecordName, Timestamp};
 use serde_json::{Value, json};
@@ -18,7 +17,7 @@ use crate::history::History;
 use crate::out;
 use crate::place::{Place, PlaceArgs};
 use crate::records::heads;
-use crate::view::past;
+use crate::view::past as page;
 use crate::view::style::Tone;
 
 /// How much earlier than the moment reading starts, one after the other, until there is a snapshot to start from. The
@@ -107,7 +106,7 @@ pub async fn at(args: AtArgs) -> Result<(), CliError> {
         return args.output.all(&shown);
     }
     let width = out::size().map(|(width, _)| width);
-    past::at(&record, &known, time, width).into_iter().try_for_each(out::line)
+    page::at(&record, &known, time, width).into_iter().try_for_each(out::line)
 }
 
 /// Runs `diff`.
@@ -139,7 +138,9 @@ pub async fn difference(args: DiffArgs) -> Result<(), CliError> {
         Err(_) => None,
     };
     let (before, after) = (view(&sides[0]), view(&sides[1]));
-    let changes = after.as_ref().map(|after| diff(before.as_ref(), after)).unwrap_or_default();
+    let changes = after.as_ref().map(|after| past::difference(before.as_ref(), after)).transpose();
+    let changes = changes.map_err(|error| CliError::Failed(format!("the history of {record}: {error}")))?;
+    let changes = changes.unwrap_or_default();
     if args.output == DiffOutput::Json {
         let side = |(time, side): &(Timestamp, Result<Box<Known>, Timestamp>)| {
             let mut shown = side.as_ref().map_or_else(|at| json!({ "removed": at }), |known| told(known));
@@ -152,7 +153,7 @@ pub async fn difference(args: DiffArgs) -> Result<(), CliError> {
         );
     }
     let is_removed = before.is_some() && after.is_none();
-    past::difference(&record, from, to, &changes, is_removed).into_iter().try_for_each(out::line)
+    page::difference(&record, from, to, &changes, is_removed).into_iter().try_for_each(out::line)
 }
 
 fn told(known: &Known) -> Value {

@@ -8,6 +8,7 @@ use replicante_model::pause::Pause;
 use replicante_model::summary::Summary;
 use replicante_model::time::human;
 use replicante_model::{Kind, RecordName, Timestamp};
+use replicante_protocol::head::Head;
 use replicante_protocol::schedule::{due, under_way};
 use serde_json::json;
 
@@ -19,7 +20,7 @@ use crate::view::clusters::healths;
 use crate::view::event::name as name_of;
 use crate::view::record::{json_of_pause, paused};
 use crate::view::style::{Tone, bold};
-use crate::view::text::{clean, count, pad, thousands};
+use crate::view::text::{clean, count, list, pad, thousands};
 use crate::{out, progress};
 
 /// Exit codes beside those of every command.
@@ -27,6 +28,8 @@ const WARNING: u8 = 3;
 const CRITICAL: u8 = 4;
 /// Pauses of single records that are shown.
 const PAUSES: usize = 5;
+/// Clusters in maintenance that are named.
+const NAMES: usize = 5;
 
 /// Values of `status`.
 #[derive(Debug, Args)]
@@ -87,7 +90,8 @@ async fn look(place: &Place) -> Result<Looked, CliError> {
         progress::say("asking the queues");
         let queue = place.queue(kind)?;
         let dead = match queue.dead_letters().await? {
-            Some(dead) => Some(dead.depth().await?.waiting),
+            // Whoever looks at dead letters hides them for a while: they are there all the same.
+            Some(dead) => Some(dead.depth().await?.all()),
             None => None,
         };
         looked.queues.insert(kind, Lengths { tasks: queue.depth().await?, dead });
@@ -95,7 +99,7 @@ async fn look(place: &Place) -> Result<Looked, CliError> {
     Ok(looked)
 }
 
-fn heads_of(looked: &Looked, kind: Kind) -> &[replicante_protocol::head::Head] {
+fn heads_of(looked: &Looked, kind: Kind) -> &[Head] {
     looked.heads.get(&kind).map(Vec::as_slice).unwrap_or_default()
 }
 
@@ -137,6 +141,11 @@ fn lines(looked: &Looked, found: &[Finding]) -> Vec<String> {
             Tone::Warn.paint(&format!("and {}: -o json shows them all", count(more, "more record"))),
         );
     }
+    if in_maintenance(looked).next().is_some() {
+        let named = in_maintenance(looked)
+            .map(|head| format!("{} until {}", name_of(&head.record), head.maintenance));
+        fact("expected", clean(&format!("in maintenance: {}", list(named, NAMES))).into_owned());
+    }
     for (kind, name) in [(Kind::Cluster, "refreshes"), (Kind::Discovery, "runs")] {
         let Lengths { tasks, dead } = looked.queues.get(&kind).copied().unwrap_or_default();
         let dead = dead.map(|dead| format!(", {}", count(dead, "dead letter"))).unwrap_or_default();
@@ -153,6 +162,11 @@ fn lines(looked: &Looked, found: &[Finding]) -> Vec<String> {
         lines.push(format!("          {}", Tone::Quiet.paint(&clean(&finding.next))));
     }
     lines
+}
+
+/// Clusters whose maintenance window is not over.
+fn in_maintenance(looked: &Looked) -> impl Iterator<Item = &Head> {
+    heads_of(looked, Kind::Cluster).iter().filter(|head| head.maintenance > looked.now)
 }
 
 /// What is paused by its own name.
@@ -181,6 +195,8 @@ fn as_json(looked: &Looked, found: &[Finding]) -> serde_json::Value {
     json!({
         "status": status, "at": looked.now, "refresh": queue(Kind::Cluster), "discovery": queue(Kind::Discovery),
         "findings": found,
+        "maintenance": in_maintenance(looked).map(|head| (head.record.key(), json!(head.maintenance)))
+            .collect::<serde_json::Map<_, _>>(),
         "paused": {
             "all": looked.pauses.all.as_ref().filter(|pause| pause.is_on(looked.now)).map(json_of_pause),
             "records": own_pauses(looked).map(|(record, pause)| (record.key(), json_of_pause(pause)))
@@ -243,6 +259,18 @@ mod tests {
         paused       orders since 2026-01-02T02:04:05.000Z by ann: racks
         ");
         looked.pauses = Pauses::default();
+        for heads in looked.heads.values_mut() {
+            heads[0].maintenance = NOW.plus(Duration::from_secs(60));
+            heads[1].maintenance = NOW;
+        }
+        let page = plain(&lines(&looked, &findings(&looked)));
+        let expected: Vec<&str> = page.lines().filter(|line| line.contains("maintenance")).collect();
+        insta::assert_snapshot!(expected.join("\n"), @"  expected     in maintenance: orders until 2026-01-02T02:05:05.000Z");
+        let told = as_json(&looked, &findings(&looked));
+        assert_eq!(
+            told["maintenance"],
+            json!({ "cluster/default/orders": NOW.plus(Duration::from_secs(60)) })
+        );
         looked.heads.clear();
         looked.queues.clear();
         insta::assert_snapshot!(plain(&lines(&looked, &findings(&looked))), @"

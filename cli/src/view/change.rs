@@ -2,7 +2,6 @@
 
 use replicante_model::actions::ActionView;
 use replicante_model::change::{Change, ClusterHeader, RecordDifference, Shrink, SnapshotPart};
-use replicante_model::event::Event;
 use replicante_model::maintenance::Maintenance;
 use replicante_model::object::ObjectChange;
 use replicante_model::observation::{AgentInfo, Role};
@@ -123,15 +122,6 @@ pub fn describe(change: &Change) -> String {
         }
         Change::ObjectApplied(change) => applied(change),
         Change::ObjectDeleted(_) => "its object is gone".into(),
-    }
-}
-
-/// What an event tells, and of an object's change by whom: `by ann: interval 1m -> 30s`.
-pub fn describe_event(event: &Event) -> String {
-    let what = describe(&event.change);
-    match (&event.change, &event.actor) {
-        (Change::ObjectApplied(_) | Change::ObjectDeleted(_), Some(actor)) => format!("by {actor}: {what}"),
-        _ => what,
     }
 }
 

@@ -234,28 +234,14 @@ fn every_type_of_event_is_one_line_that_says_what_changed() {
 }
 
 #[test]
-fn who_changed_an_object_stands_before_what_was_changed() {
-    let told = |change: Change, actor: Option<&str>| {
-        let record = replicante_model::RecordName::discovery("default", "fleet");
-        let mut event = crate::view::given::events(&record, &[change]).remove(0).event;
-        event.actor = actor.map(String::from);
-        describe_event(&event)
-    };
-    let applied = Change::ObjectApplied(of_object(Some("1m"), Some("30s")));
-    assert_eq!(told(applied.clone(), Some("ann")), "by ann: interval 1m -> 30s");
-    assert_eq!(told(applied, None), "interval 1m -> 30s");
-    let new = Change::ObjectApplied(of_object(None, Some("30s")));
-    assert_eq!(told(new, Some("ann")), "by ann: it is new");
-    let hidden = Change::ObjectApplied(of_object(Some("30s"), Some("30s")));
-    assert_eq!(told(hidden, Some("ann")), "by ann: nothing that is shown");
-    let large = Change::ObjectApplied(ObjectChange { left_out: true, ..of_object(None, None) });
-    assert_eq!(told(large, Some("ann")), "by ann: what is in it is too large to be told");
-    assert_eq!(
-        told(Change::ObjectDeleted(of_object(Some("30s"), None)), Some("ann")),
-        "by ann: its object is gone"
-    );
-    let down = Change::DiscoveryFailed { reason: "status 500".into() };
-    assert_eq!(told(down, Some("ann")), "status 500");
+fn of_an_object_the_settings_that_changed_are_told() {
+    let told = |change: ObjectChange| describe(&Change::ObjectApplied(change));
+    assert_eq!(told(of_object(Some("1m"), Some("30s"))), "interval 1m -> 30s");
+    assert_eq!(told(of_object(None, Some("30s"))), "it is new");
+    assert_eq!(told(of_object(Some("30s"), Some("30s"))), "nothing that is shown");
+    let large = ObjectChange { left_out: true, ..of_object(None, None) };
+    assert_eq!(told(large), "what is in it is too large to be told");
+    assert_eq!(describe(&Change::ObjectDeleted(of_object(Some("30s"), None))), "its object is gone");
 }
 
 #[test]

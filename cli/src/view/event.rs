@@ -1,9 +1,10 @@
 //! Events as lines: time, cluster, type, what changed.
 
+use replicante_model::event::Event;
 use replicante_model::{Kind, RecordName, Timestamp};
 
 use crate::order::Seen;
-use crate::view::change::{describe_event, tone};
+use crate::view::change::{describe, tone};
 use crate::view::clusters::ago;
 use crate::view::style::Tone;
 use crate::view::table::{Cell, table};
@@ -54,12 +55,11 @@ impl Line {
     /// The line of an event.
     pub fn of(seen: &Seen, times: Times) -> Self {
         let event = &seen.event;
-        let expected = if event.maintenance.is_some() { " [maintenance]" } else { "" };
         Line {
             time: time(&event.time, times),
             name: clean(&name(&seen.record)).into_owned(),
             kind: event.change.name().into(),
-            what: format!("{}{expected}", clean(&describe_event(event))),
+            what: what(event),
             times,
             tone: tone(&event.change),
         }
@@ -89,10 +89,24 @@ pub fn recent(events: &[Seen], now: Timestamp, most: Option<usize>) -> Vec<Strin
         vec![
             Cell::text(ago(Timestamp::parse(&seen.event.time).ok(), now)),
             Cell::text(change.name()).toned(tone(change)),
-            Cell::text(describe_event(&seen.event)),
+            Cell::text(what(&seen.event)),
         ]
     };
     table(&["WHEN", "EVENT", "WHAT"], &events.iter().map(row).collect::<Vec<_>>(), most)
+}
+
+/// What an event tells: the change, who asked for what found it, and whether it was expected.
+fn what(event: &Event) -> String {
+    let mut what = describe(&event.change);
+    // Some changes name whoever wanted them.
+    let by = event.actor.as_ref().map(|actor| format!(" by {actor}"));
+    if let Some(by) = by.filter(|by| !what.contains(by.as_str())) {
+        what.push_str(&by);
+    }
+    if event.maintenance.is_some() {
+        what.push_str(" [maintenance]");
+    }
+    clean(&what).into_owned()
 }
 
 /// The name of a record as lists show it: the default namespace goes without saying.
@@ -160,6 +174,24 @@ mod tests {
         12m ago  agent.new               n�[2J1 at http://10.0.0.1:8000
         ");
         assert_eq!(plain(&recent(&[], later, None)), "no event within the last hour");
+        let mut asked_for = seen[..2].to_vec();
+        for seen in &mut asked_for {
+            seen.event.actor = Some("ann\n".into());
+            seen.event.maintenance = Some(later.rfc3339());
+        }
+        asked_for[1].event.change =
+            Change::ClusterRemoved { missing_since: None, actor: Some("ann\n".into()) };
+        insta::assert_snapshot!(plain(&recent(&asked_for, later, None)), @"
+        WHEN     EVENT                   WHAT
+        12m ago  cluster.health_changed  healthy -> degraded by ann� [maintenance]
+        12m ago  cluster.removed         removed by ann� [maintenance]
+        ");
+        let shown: Vec<String> =
+            asked_for.iter().map(|seen| Line::of(seen, Times::Clock).show(None)).collect();
+        insta::assert_snapshot!(plain(&shown), @"
+        02:04:05  zk-01         cluster.health_changed  healthy -> degraded by ann� [maintenance]
+        02:04:05  zk-01         cluster.removed         removed by ann� [maintenance]
+        ");
         insta::assert_snapshot!(lines(Times::Clock, Some(60)), @"
         02:04:05  zk-01         cluster.health_changed  healthy -> …
         02:04:05  zk-01         agent.new               n�[2J1 at h…

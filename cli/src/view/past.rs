@@ -5,7 +5,7 @@ use replicante_model::past::Known;
 use replicante_model::view::Health;
 use replicante_model::{RecordName, Timestamp};
 
-use crate::view::change::{describe, tone};
+use crate::view::change::{describe, tone, window};
 use crate::view::clusters::ago;
 use crate::view::event::name;
 use crate::view::style::{Tone, bold, of_health};
@@ -31,6 +31,14 @@ pub fn at(record: &RecordName, known: &Known, time: Timestamp, most: Option<usiz
     let position = known.position;
     let changed = format!("{changed} (event {} of epoch {})", position.sequence, position.epoch);
     let mut lines = vec![title, format!("  {}  {changed}", pad("changed", 9))];
+    // What was known of it then: a window whose time is over ends with the next refresh.
+    if let Some(known) = known.view.maintenance.as_ref().filter(|known| known.is_on(time)) {
+        lines.push(format!(
+            "  {}  {}",
+            pad("expected", 9),
+            clean(&format!("in maintenance {}", window(known)))
+        ));
+    }
     lines.extend(cluster::then(&known.view, most));
     lines
 }
@@ -67,6 +75,7 @@ mod tests {
     use super::*;
     use crate::view::given::{NOW, plain, state};
     use replicante_model::diff::diff;
+    use replicante_model::maintenance::Maintenance;
     use replicante_model::reader::Position;
     use std::time::Duration;
 
@@ -97,6 +106,14 @@ mod tests {
         clicks/0  node-1
         orders/0  node-1   node-2 and node-3 (recovering)
         ");
+        let mut known = known;
+        let until = NOW.plus(Duration::from_secs(60));
+        let window = Maintenance { since: NOW, until, reason: Some("new racks".into()), actor: "ann".into() };
+        known.view.maintenance = Some(window);
+        let page = |time| plain(&at(&record(), &known, time, None));
+        let expected = page(NOW).lines().find(|line| line.contains("expected")).map(str::to_owned);
+        insta::assert_snapshot!(expected.unwrap(), @"  expected   in maintenance until 2026-01-02T02:05:05.000Z by ann: new racks");
+        assert!(!page(until).contains("expected"));
     }
 
     #[test]

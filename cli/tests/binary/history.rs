@@ -6,12 +6,13 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use replicante_aws::Stream;
+use replicante_aws::{Buried, Stream, Table};
 use replicante_local::{Local, LocalConfig};
 use replicante_model::change::{Change, ClusterHeader};
 use replicante_model::event::{Cause, Sealer};
 use replicante_model::view::Health;
 use replicante_model::{RecordName, Timestamp};
+use replicante_protocol::head::Head;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -127,15 +128,28 @@ fn new() -> Change {
     Change::ClusterNew { after, nodes: BTreeMap::new() }
 }
 
+/// Events of a burst, and between two of them: 5,000 events a second.
+const BURST: usize = 500;
+const PACE: Duration = Duration::from_millis(100);
+
 #[test]
-fn following_loses_nothing_and_doubles_nothing_when_the_stream_is_split() {
-    const CLUSTERS: usize = 20;
-    const ROUNDS: usize = 30;
+fn following_5000_events_a_second_loses_and_doubles_nothing_when_the_stream_is_split() {
+    const CLUSTERS: usize = 10;
+    const ROUNDS: usize = 80;
     let mut rig = Rig::start();
     let mut follow = rig.command(&["events", "--follow", "-o", "json"]).spawn().unwrap();
     let lines = BufReader::new(follow.stdout.take().unwrap()).lines();
+    // Judged as it comes, beside what is published.
     let (send, seen) = std::sync::mpsc::channel();
-    std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| send.send(line)));
+    std::thread::spawn(move || {
+        let told = |line: String| {
+            let event: Value = serde_json::from_str(&line).unwrap();
+            let record = event["id"].as_str().unwrap().rsplitn(3, '/').nth(2).unwrap().to_owned();
+            let number: u64 = event["sequence"].as_str().unwrap().parse().unwrap();
+            send.send((record, number))
+        };
+        lines.map_while(Result::ok).try_for_each(told)
+    });
     let names: Vec<String> = (0..CLUSTERS).map(|number| format!("c-{number}")).collect();
     for name in &names {
         rig.publish(name, Timestamp::now(), &[new()]);
@@ -143,8 +157,9 @@ fn following_loses_nothing_and_doubles_nothing_when_the_stream_is_split() {
     let flips: Vec<Change> = [health(Health::Healthy, Health::Down), health(Health::Down, Health::Healthy)]
         .into_iter()
         .cycle()
-        .take(10)
+        .take(BURST / CLUSTERS)
         .collect();
+    let began = Instant::now();
     for round in 0..ROUNDS {
         // In the middle of it, and again: what was a child is a parent.
         if round == ROUNDS / 3 || round == ROUNDS / 2 {
@@ -153,19 +168,20 @@ fn following_loses_nothing_and_doubles_nothing_when_the_stream_is_split() {
         for name in &names {
             rig.publish(name, Timestamp::now(), &flips);
         }
+        // A machine that is slower than this pace publishes as fast as it can.
+        let next = PACE * (round as u32 + 1);
+        std::thread::sleep(next.saturating_sub(began.elapsed()));
     }
     assert_eq!(rig.shards().len(), 2 + 4 + 8);
     let all = CLUSTERS * (ROUNDS * flips.len() + 1);
     let mut last: BTreeMap<String, u64> = BTreeMap::new();
-    let began = Instant::now();
+    // It kept up: what is left is there soon.
+    let published = Instant::now();
     for count in 0..all {
-        let left = Duration::from_secs(60).saturating_sub(began.elapsed());
-        let line = seen.recv_timeout(left).unwrap_or_else(|_| panic!("{count} of {all} events came"));
-        let event: Value = serde_json::from_str(&line).unwrap();
-        let id = event["id"].as_str().unwrap();
-        let (record, number) = (id.rsplitn(3, '/').nth(2).unwrap(), event["sequence"].as_str().unwrap());
-        let number: u64 = number.parse().unwrap();
-        let before = last.insert(record.to_owned(), number).unwrap_or(0);
+        let left = Duration::from_secs(30).saturating_sub(published.elapsed());
+        let (record, number) =
+            seen.recv_timeout(left).unwrap_or_else(|_| panic!("{count} of {all} events came"));
+        let before = last.insert(record.clone(), number).unwrap_or(0);
         assert_eq!(number, before + 1, "of {record}");
     }
     follow.kill().unwrap();
@@ -176,6 +192,62 @@ fn following_loses_nothing_and_doubles_nothing_when_the_stream_is_split() {
     let (code, out, errors) = rig.run(&["events", "--cluster", "c-3", "-o", "json"]);
     assert_eq!((code, errors.as_str()), (Some(0), ""));
     assert_eq!(out.lines().count(), ROUNDS * flips.len() + 1);
+}
+
+#[test]
+fn a_name_that_nothing_knows_is_refused_and_one_that_was_removed_is_not() {
+    let mut rig = Rig::start();
+    let table = Table::new(&rig.local.clients, &rig.local.settings.table);
+    let record = |name: &str| RecordName::cluster("default", name);
+    for name in ["orders", "gone"] {
+        let head = Head::new(record(name), Duration::from_secs(60), true, Timestamp::now());
+        assert!(rig.runtime.block_on(table.create_head(&head)).unwrap());
+    }
+    let head = rig.runtime.block_on(table.head(&record("gone"))).unwrap().unwrap();
+    let buried = rig.runtime.block_on(table.bury(&head, head.wanted, Timestamp::now())).unwrap();
+    assert_eq!(buried, Buried::Done);
+    let told = |rig: &Rig, args: &[&str]| {
+        let (code, out, errors) = rig.run(args);
+        assert!(errors.lines().count() <= 1, "{errors}");
+        (code, out, errors)
+    };
+    for known in ["orders", "gone"] {
+        assert_eq!(told(&rig, &["events", "--cluster", known]), (Some(0), String::new(), String::new()));
+    }
+    for args in [&["events", "--cluster", "ordres"][..], &["events", "--cluster", "ordres", "--follow"]] {
+        let (code, out, errors) = told(&rig, args);
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{errors}");
+        assert!(
+            errors.contains("there is no cluster `ordres` in namespace default; is it orders?"),
+            "{errors}"
+        );
+    }
+    let (code, _, errors) = told(&rig, &["events", "--discovery", "fleet"]);
+    assert!(code == Some(1) && errors.contains("there is no discovery `fleet`"), "{errors}");
+    // What the stream tells of is known, whatever is left of it, and whatever of it is asked for.
+    rig.publish("late", Timestamp::now(), &[new()]);
+    let (code, out, _) = told(&rig, &["events", "--cluster", "late", "--type", "agent.*"]);
+    assert_eq!((code, out.as_str()), (Some(0), ""));
+    let (code, out, _) = told(&rig, &["events", "--cluster", "late", "--type", "cluster.n*", "-o", "table"]);
+    assert!(code == Some(0) && out.lines().count() == 1, "{out}");
+    let (code, out, errors) = told(&rig, &["events", "--from", "1h", "--to", "2h"]);
+    assert!(code == Some(1) && out.is_empty() && errors.contains("--from is later than --to"), "{errors}");
+}
+
+#[test]
+fn what_the_stream_no_longer_holds_is_told_whoever_asks_for_it() {
+    let mut rig = Rig::start();
+    rig.begin("orders", 5);
+    rig.publish("orders", Timestamp::now(), &[health(Health::Healthy, Health::Down)]);
+    let note = |since: &[&str]| {
+        let (code, out, errors) = rig.run(&[&["events"], since].concat());
+        assert!(code == Some(0) && out.lines().count() == 1, "{out}{errors}");
+        errors
+    };
+    let told = note(&[]);
+    assert!(told.contains("the stream begins at event 6"), "{told}");
+    assert_eq!(note(&["--since", "3000d"]), told);
+    assert_eq!(note(&["--since", "1h"]), "");
 }
 
 #[test]

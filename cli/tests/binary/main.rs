@@ -8,12 +8,14 @@ mod context;
 mod doctor;
 mod examples;
 mod history;
+mod kinesis;
 mod operate;
 mod page;
 mod promises;
 mod removal;
 mod s3;
 mod secrets;
+mod shards;
 mod sigkill;
 mod wrong;
 

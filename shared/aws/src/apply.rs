@@ -106,7 +106,7 @@ impl Table {
                 };
                 let reason =
                     format!("somebody else wrote one of them at the same time: {applied} applied, try again");
-                return Err(AwsError::Call { action, reason });
+                return Err(AwsError::Call { action, reason, passing: true });
             }
         }
         Ok(())

@@ -17,6 +17,13 @@ pub struct Depth {
     pub in_flight: u64,
 }
 
+impl Depth {
+    /// All messages: also those that somebody looks at.
+    pub fn all(&self) -> u64 {
+        self.waiting + self.delayed + self.in_flight
+    }
+}
+
 impl Queue {
     /// How much is in it.
     ///

@@ -167,10 +167,11 @@ impl Stream {
 
 /// Keeps the date of the last answer, and when it came, whatever the answer says: a clock that is far off is refused.
 #[derive(Clone, Debug, Default)]
-struct Date(Arc<Mutex<Option<(String, Timestamp)>>>);
+pub(crate) struct Date(Arc<Mutex<Option<(String, Timestamp)>>>);
 
 impl Date {
-    fn ahead(&self) -> Option<i64> {
+    /// How far the clock of whoever answered is ahead of this one, in milliseconds.
+    pub(crate) fn ahead(&self) -> Option<i64> {
         let (date, came) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         let date = DateTime::from_str(&date, DateTimeFormat::HttpDate).ok()?;
         // It is cut to seconds: on average it is half a second later.

@@ -199,10 +199,18 @@ impl Table {
                 Transaction::Refused(_) => {}
             }
         }
-        Err(AwsError::Call { action: action(), reason: "it ends and returns all the time: try again".into() })
+        Err(AwsError::Call {
+            action: action(),
+            reason: "it ends and returns all the time: try again".into(),
+            passing: true,
+        })
     }
 
-    pub(crate) async fn tombstone(&self, record: &RecordName) -> Result<Option<Tombstone>, AwsError> {
+    /// What is left of a record that has ended.
+    ///
+    /// # Errors
+    /// When the table can't be read, or the tombstone is not as expected.
+    pub async fn tombstone(&self, record: &RecordName) -> Result<Option<Tombstone>, AwsError> {
         let what = || format!("the tombstone of {record}");
         let got = self.get(tombstone_key(record), || format!("reading {}", what())).await?;
         got.map(|item| Tombstone::from_item(record.kind, &item)).transpose()

@@ -4,6 +4,24 @@ use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::error::SdkError;
 use replicante_protocol::slot::SlotError;
 
+/// What services say when the same call may work some time later: they are too busy, or broken. The SDK has tried it
+/// again by then.
+const PASSING: [&str; 13] = [
+    "InternalFailure",
+    "InternalFailureException",
+    "InternalServerError",
+    "KMSThrottlingException",
+    "LimitExceededException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+];
+
 /// A call that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AwsError {
@@ -14,6 +32,8 @@ pub enum AwsError {
         action: String,
         /// What AWS said, or why it can't be reached.
         reason: String,
+        /// Whether the same may work some time later: it was too busy or broken just now, or can't be reached.
+        passing: bool,
     },
     /// What is stored is not what this release writes or reads.
     #[error("{what} is not as expected: {problem}")]
@@ -51,6 +71,15 @@ impl AwsError {
         E: ProvideErrorMetadata + std::error::Error + 'static,
         R: std::fmt::Debug + 'static,
     {
+        let passing = match error {
+            // No answer of the service's own: something in between answered.
+            SdkError::ServiceError(service) => {
+                service.err().meta().code().is_none_or(|code| PASSING.contains(&code))
+            }
+            SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
+            SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
+            _ => false,
+        };
         let reason = match error {
             SdkError::ServiceError(service) => {
                 let meta = service.err().meta();
@@ -68,7 +97,12 @@ impl AwsError {
             },
             other => chain(other),
         };
-        AwsError::Call { action: action.into(), reason }
+        AwsError::Call { action: action.into(), reason, passing }
+    }
+
+    /// Whether the same may work some time later: the service was too busy or broken, or can't be reached.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, AwsError::Call { passing: true, .. })
     }
 
     /// Something stored that is not as expected.
@@ -90,4 +124,37 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_dynamodb::error::ErrorMetadata;
+    use aws_sdk_kinesis::operation::get_records::GetRecordsError;
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+
+    #[test]
+    fn what_passes_by_itself_is_told_from_what_somebody_must_mend() {
+        let is_passing =
+            |error: SdkError<GetRecordsError, ()>| AwsError::call("reading", &error).is_passing();
+        let said = |code: Option<&str>| {
+            let mut meta = ErrorMetadata::builder().message("m");
+            if let Some(code) = code {
+                meta = meta.code(code);
+            }
+            SdkError::service_error(GetRecordsError::generic(meta.build()), ())
+        };
+        let passing = ["ProvisionedThroughputExceededException", "KMSThrottlingException", "InternalFailure"];
+        assert!(passing.into_iter().all(|code| is_passing(said(Some(code)))));
+        assert!(is_passing(said(None)), "a gateway answered");
+        let lasting = ["AccessDeniedException", "ResourceNotFoundException", "ExpiredTokenException"];
+        assert!(lasting.into_iter().all(|code| !is_passing(said(Some(code)))));
+        assert!(is_passing(SdkError::timeout_error("late")));
+        let broken = |error| SdkError::dispatch_failure(error);
+        assert!(is_passing(broken(ConnectorError::io("refused".into()))));
+        assert!(is_passing(broken(ConnectorError::timeout("late".into()))));
+        assert!(!is_passing(broken(ConnectorError::user("no credentials".into()))));
+        assert!(!is_passing(SdkError::construction_failure("no credentials")));
+        assert!(!AwsError::stored("a", "b").is_passing());
+    }
 }

@@ -45,7 +45,7 @@ pub use items::{DiscoveryItem, ItemWrite, MAX_DISCOVERED, Object, ObjectKind, en
 pub use meter::{Cost, Meter};
 pub use queue::{Message, Queue, Sent};
 pub use restore::{Restart, RestoreMark};
-pub use shards::{Page, Record, ShardReader, Start};
+pub use shards::{Page, Record, ShardReader, Shards, Start};
 pub use stream::Stream;
 pub use table::Table;
 pub use transport::{Broken, Transport};

@@ -89,6 +89,7 @@ impl Queue {
                 let refused = answer.failed().first().map(|entry| AwsError::Call {
                     action: action(),
                     reason: format!("{}: {}", entry.code(), entry.message().unwrap_or("no reason given")),
+                    passing: !entry.sender_fault(),
                 });
                 Sent { accepted, refused }
             }

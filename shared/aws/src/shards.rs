@@ -11,6 +11,7 @@ use md5::{Digest, Md5};
 use replicante_model::Timestamp;
 use tokio::time::sleep;
 
+use crate::describe::Date;
 use crate::error::AwsError;
 use crate::stream::Stream;
 
@@ -48,6 +49,18 @@ pub struct Page {
     pub at_end: bool,
     /// Whether there never will be: the shard was split or merged, and its children go on.
     pub closed: bool,
+    /// When its last record arrived, by the clock of the stream. A shard that is written to all the time need not ever
+    /// have an empty page.
+    pub arrived: Option<Timestamp>,
+}
+
+/// The shards of a stream.
+#[derive(Clone, Debug)]
+pub struct Shards {
+    /// Readers of them, parents before their children.
+    pub readers: Vec<ShardReader>,
+    /// How far the stream's clock is ahead of this one, in milliseconds and to about a second; 0 where it does not tell.
+    pub ahead: i64,
 }
 
 impl Stream {
@@ -57,9 +70,18 @@ impl Stream {
     /// # Errors
     /// When the shards can't be listed.
     pub async fn shards(&self, start: Start, key: Option<&str>) -> Result<Vec<ShardReader>, AwsError> {
+        Ok(self.listed(start, key).await?.readers)
+    }
+
+    /// The same, and what time it is there.
+    ///
+    /// # Errors
+    /// When the shards can't be listed.
+    pub async fn listed(&self, start: Start, key: Option<&str>) -> Result<Shards, AwsError> {
         let hash = key.map(hash);
         let mut readers = Vec::new();
         let mut token: Option<String> = None;
+        let date = Date::default();
         loop {
             let request = self.client.list_shards();
             // A continuation names the stream by its token.
@@ -67,7 +89,7 @@ impl Stream {
                 None => request.stream_name(&*self.name),
                 Some(token) => request.next_token(token),
             };
-            let page = request.send().await.map_err(|error| {
+            let page = request.customize().interceptor(date.clone()).send().await.map_err(|error| {
                 AwsError::call(format!("listing the shards of stream {}", self.name), &error)
             })?;
             let holds =
@@ -75,6 +97,7 @@ impl Stream {
             readers.extend(page.shards().iter().filter(holds).map(|shard| ShardReader {
                 stream: self.clone(),
                 shard: shard.shard_id().to_owned(),
+                parents: parents(shard),
                 start,
                 last: None,
                 iterator: None,
@@ -83,10 +106,19 @@ impl Stream {
             }));
             token = page.next_token;
             if token.is_none() {
-                return Ok(readers);
+                return Ok(Shards { readers, ahead: date.ahead().unwrap_or(0) });
             }
         }
     }
+}
+
+/// Those that a shard came from: one by a split, two by a merge.
+fn parents(shard: &Shard) -> Vec<String> {
+    [shard.parent_shard_id(), shard.adjacent_parent_shard_id()]
+        .into_iter()
+        .flatten()
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Where a partition key stands among the hash keys: its MD5, as a number.
@@ -105,6 +137,7 @@ fn hashes(shard: &Shard) -> Option<RangeInclusive<u128>> {
 pub struct ShardReader {
     stream: Stream,
     shard: String,
+    parents: Vec<String>,
     start: Start,
     /// The sequence number of the last record that was read.
     last: Option<String>,
@@ -117,6 +150,12 @@ impl ShardReader {
     /// The shard's id.
     pub fn id(&self) -> &str {
         &self.shard
+    }
+
+    /// The ids of those that it came from, by a split or a merge. What they hold of a key was written before what this one
+    /// holds of it.
+    pub fn parents(&self) -> &[String] {
+        &self.parents
     }
 
     /// Takes at most so many records at once: 1 to 10,000, which it is unless said.
@@ -133,7 +172,7 @@ impl ShardReader {
     /// # Errors
     /// When the shard can't be read.
     pub async fn next_page(&mut self) -> Result<Page, AwsError> {
-        let nothing = |closed| Page { records: Vec::new(), at_end: closed, closed };
+        let nothing = |closed| Page { records: Vec::new(), at_end: closed, closed, arrived: None };
         if self.closed {
             return Ok(nothing(true));
         }
@@ -166,8 +205,11 @@ impl ShardReader {
         };
         self.iterator = page.next_shard_iterator;
         self.closed = self.iterator.is_none();
+        let mut arrived = None;
         if let Some(record) = page.records.last() {
             self.last = Some(record.sequence_number.clone());
+            let time = record.approximate_arrival_timestamp().and_then(|time| time.to_millis().ok());
+            arrived = time.map(Timestamp);
         }
         // Some implementations say 0 with a backlog: only an empty page says that there is no more.
         let at_end = self.closed || (page.records.is_empty() && page.millis_behind_latest.unwrap_or(0) == 0);
@@ -179,7 +221,7 @@ impl ShardReader {
                 data: record.data.into_inner(),
             })
             .collect();
-        Ok(Page { records, at_end, closed: self.closed })
+        Ok(Page { records, at_end, closed: self.closed, arrived })
     }
 
     /// An iterator behind what was read. `None` when there are too many readers just now.

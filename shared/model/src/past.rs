@@ -1,7 +1,11 @@
 //! The past: what was known of a cluster at a moment, by folding its events up to then.
 
+use std::collections::BTreeSet;
+
+use crate::change::{Change, RoleOf};
+use crate::diff::diff;
 use crate::event::Event;
-use crate::fold::{Fold, FoldError};
+use crate::fold::{Fold, FoldError, fold};
 use crate::reader::{Position, Reader, Verdict};
 use crate::time::Timestamp;
 use crate::view::ClusterView;
@@ -111,4 +115,37 @@ impl Past {
             }
         }
     }
+}
+
+/// The changes that lead from one moment to a later one, whatever happened in between.
+///
+/// Within a refresh what an agent told is kept as long as its node is there, and a shard's primary as long as the shard is
+/// on a node. What is no longer known was removed in between and came back: so it is told, too.
+///
+/// # Errors
+/// When the earlier view is none that events lead to.
+pub fn difference(before: Option<&ClusterView>, after: &ClusterView) -> Result<Vec<Change>, FoldError> {
+    let Some(before) = before else { return Ok(diff(None, after)) };
+    let mut changes = Vec::new();
+    let known = |id: &String| after.nodes.get(id).map(|node| node.agent.is_some());
+    let anew: BTreeSet<&String> = before
+        .nodes
+        .iter()
+        .filter(|(id, node)| node.agent.is_some() && known(id) == Some(false))
+        .map(|(id, _)| id)
+        .collect();
+    let lost = |shard: &String| before.primaries.contains_key(shard) && !after.primaries.contains_key(shard);
+    for (id, node) in before.nodes.iter().filter(|(id, _)| !anew.contains(id)) {
+        for (shard, role) in node.shards.iter().filter(|(shard, _)| lost(shard)) {
+            let before = RoleOf { role: role.clone() };
+            changes.push(Change::ShardRemoved { node: id.clone(), shard: shard.clone(), before });
+        }
+    }
+    for id in anew {
+        let missing_since = before.nodes.get(id).and_then(|node| node.missing_since);
+        changes.push(Change::NodeRemoved { node: id.clone(), missing_since, actor: None });
+    }
+    let rest = fold(Some(before.clone()), &changes)?;
+    changes.extend(diff(rest.as_ref(), after));
+    Ok(changes)
 }

@@ -7,7 +7,8 @@ use replicante_model::summary::Summary;
 use replicante_protocol::head::Head;
 use serde_json::{Value, json};
 
-use super::{Letter, WhichArgs, as_json, held, let_go, queue, queues};
+use super::hold::Hold;
+use super::{IDS, Letter, WhichArgs, as_json, held, hidden, no_such, queue, queues};
 use crate::error::CliError;
 use crate::out;
 use crate::place::Place;
@@ -15,9 +16,6 @@ use crate::view::clusters::ago;
 use crate::view::record;
 use crate::view::style::{Tone, bold};
 use crate::view::text::{clean, count, list, pad};
-
-/// Ids of an error that are shown.
-const IDS: usize = 5;
 
 /// Values of `dlq show`.
 #[derive(Debug, Args)]
@@ -45,20 +43,19 @@ pub enum Output {
 ///
 /// # Errors
 /// When a queue or the table can't be read, or the id names no message, or several.
-pub(super) async fn show(args: ShowArgs) -> Result<(), CliError> {
+pub(super) async fn show(args: ShowArgs, hold: &Hold) -> Result<(), CliError> {
     let place = Place::find(&args.which.place).await?;
     let mut found = Vec::new();
+    let mut unseen = 0;
     for (kind, _, dead) in queues(&place, &args.which).await? {
-        let letters = held(kind, &dead).await?;
-        let_go(&dead, &letters).await?;
+        let letters = held(kind, &dead, hold).await?;
+        hold.let_go().await?;
+        unseen += hidden(&dead, &letters).await?;
         found.extend(letters.into_iter().filter(|letter| letter.message.id.starts_with(&args.id)));
     }
     let letter = match found.as_slice() {
         [letter] => letter,
-        [] => {
-            let id = &args.id;
-            return Err(CliError::Failed(format!("no dead letter has the id {id}: dlq list shows them")));
-        }
+        [] => return Err(no_such(&[&args.id], unseen)),
         several => {
             let ids = list(several.iter().map(|letter| &letter.message.id), IDS);
             return Err(CliError::Failed(format!(

@@ -16,7 +16,7 @@ use replicante_model::observation::{
     AgentInfo, AgentVersion, Failure, NodeDetails, NodeReport, Observation, Role, ShardReport,
 };
 use replicante_model::observe::observe;
-use replicante_model::past::{Past, Then};
+use replicante_model::past::{Past, Then, difference};
 use replicante_model::record::{AgentApi, AgentSettings, ClusterIdCheck, DiscoveredCluster, Removal};
 use replicante_model::refresh::Rules;
 use replicante_model::view::ClusterState;
@@ -254,6 +254,29 @@ proptest! {
                 prop_assert!(known.clone().find(is_start).is_none(), "there was an event to start from");
                 prop_assert!(start > 0 || stored.is_none());
             }
+        }
+    }
+
+    #[test]
+    fn the_difference_of_any_two_moments_leads_from_one_to_the_other(
+        steps in prop::collection::vec(step(), 1..16),
+        moments in (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
+    ) {
+        // As it was before the first refresh, too: there was no cluster.
+        let mut history = History::of(item(&[]));
+        let mut views = vec![None];
+        for step in &steps {
+            run(&mut history, step);
+            views.push(history.state.view.clone());
+        }
+        let (one, other) = (moments.0.index(views.len()), moments.1.index(views.len()));
+        let (before, after) = (&views[one.min(other)], &views[one.max(other)]);
+        // One that was removed in between has no changes that lead there: it is said to be removed.
+        if let Some(after) = after {
+            let changes = difference(before.as_ref(), after).unwrap();
+            let led = fold(before.clone(), &changes).unwrap();
+            prop_assert_eq!(led.as_ref(), Some(after));
+            prop_assert_eq!(changes.is_empty(), before.as_ref() == Some(after));
         }
     }
 
