@@ -67,8 +67,15 @@ fn change(state: &DiscoveryState, item: &DiscoveredCluster) -> (char, Tone, Stri
     let added = are.keys().filter(|node| !were.contains_key(*node)).count();
     let gone = were.keys().filter(|node| !are.contains_key(*node)).count();
     let moved = are.iter().filter(|(node, at)| were.get(*node).is_some_and(|was| was != *at)).count();
+    let labels = |record: &ClusterRecord, node: &String| record.labels.get(node).cloned();
+    let labelled = are
+        .keys()
+        .filter(|node| were.contains_key(*node) && labels(&known.record, node) != labels(&item.record, node));
+    let labelled = labelled.count();
     let mut parts = Vec::new();
-    for (number, what) in [(added, "added"), (gone, "gone"), (moved, "moved")] {
+    for (number, what) in
+        [(added, "added"), (gone, "gone"), (moved, "moved"), (labelled, "with other labels")]
+    {
         if number > 0 {
             parts.push(format!("{} {what}", count(number as u64, "node")));
         }
@@ -96,7 +103,7 @@ mod tests {
     fn answer(clusters: &[(&str, &[&str])]) -> SourceAnswer {
         let record = |(id, nodes): &(&str, &[&str])| {
             let nodes = nodes.iter().map(|node| ((*node).to_string(), format!("http://{node}"))).collect();
-            ((*id).to_string(), ClusterRecord { cluster_id: (*id).into(), display_name: None, nodes })
+            ((*id).to_string(), ClusterRecord { cluster_id: (*id).into(), nodes, ..ClusterRecord::default() })
         };
         SourceAnswer { clusters: clusters.iter().map(record).collect(), ..SourceAnswer::default() }
     }
