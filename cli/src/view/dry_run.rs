@@ -3,7 +3,7 @@
 use replicante_model::RecordName;
 use replicante_model::absence::Held;
 use replicante_model::discovery::{DiscoveryState, Run};
-use replicante_model::record::{DiscoveredCluster, SourceAnswer};
+use replicante_model::record::{ClusterRecord, DiscoveredCluster, SourceAnswer};
 
 use crate::view::style::Tone;
 use crate::view::text::{clean, count};
@@ -97,7 +97,7 @@ mod tests {
     use replicante_model::absence::RemovalRules;
     use replicante_model::discovery::{ClusterSettings, Given, answered};
     use replicante_model::intent::Intents;
-    use replicante_model::record::{ClusterRecord, RejectedRecord};
+    use replicante_model::record::RejectedRecord;
     use std::collections::BTreeMap;
 
     fn answer(clusters: &[(&str, &[&str])]) -> SourceAnswer {
@@ -134,6 +134,10 @@ mod tests {
           + f: new, 0 nodes
           ! g is set aside: an address is no URL
         ");
+        let mut labelled = answer(five);
+        let labels = [("rack".to_string(), "r1".to_string())].into();
+        labelled.clusters.get_mut("a").unwrap().labels.insert("n2".into(), labels);
+        insta::assert_snapshot!(plain(&lines(&record, true, state, &labelled, &run(state, &labelled))), @"");
         let none = answer(&[]);
         insta::assert_snapshot!(plain(&lines(&record, true, state, &none, &run(state, &none))), @"
         discovery/default/fleet: the source reports 0 clusters

@@ -389,4 +389,46 @@ mod tests {
         assert_eq!(answer.clusters["orders"].nodes.keys().collect::<Vec<_>>(), ["http://10.0.0.1"]);
         assert!(answer.rejected.is_empty());
     }
+    /// Labels that don't compress: hexadecimal of a hash each.
+    fn labelled(nodes: usize, labels: usize) -> ClusterRecord {
+        let name = |n: usize| format!("n{n:05}");
+        let value = |n: usize, label: usize| {
+            (0..4)
+                .map(|part| {
+                    format!("{:016x}", RecordName::cluster(name(n), format!("{label}/{part}")).hash())
+                })
+                .collect()
+        };
+        let of = |n: usize| (0..labels).map(|label| (format!("l{label:02}"), value(n, label))).collect();
+        ClusterRecord {
+            cluster_id: "orders".into(),
+            nodes: (0..nodes).map(|n| (name(n), format!("http://{}", name(n)))).collect(),
+            labels: (0..nodes).filter(|_| labels > 0).map(|n| (name(n), of(n))).collect(),
+            ..ClusterRecord::default()
+        }
+    }
+
+    fn set_aside(record: &ClusterRecord, known: &ClusterRecord) -> SourceAnswer {
+        let clusters = [("orders".to_string(), record.clone())].into();
+        let mut answer = SourceAnswer { clusters, ..SourceAnswer::default() };
+        let known = KnownCluster { record: known.clone(), ..KnownCluster::default() };
+        let state =
+            DiscoveryState { clusters: [("orders".to_string(), known)].into(), ..DiscoveryState::default() };
+        set_aside_too_large(&mut answer, &state, "fleet", &ClusterSettings::default()).unwrap();
+        answer
+    }
+
+    #[test]
+    fn a_record_that_fits_without_its_labels_alone_counts_without_them_and_that_is_told() {
+        let (fits, large) = (labelled(1_000, 1), labelled(1_000, 20));
+        let answer = set_aside(&fits, &fits);
+        assert_eq!((&answer.clusters["orders"], answer.rejected.len()), (&fits, 0));
+        let answer = set_aside(&large, &fits);
+        assert_eq!(answer.clusters["orders"], labelled(1_000, 0));
+        assert_eq!(answer.rejected[0].record, "orders");
+        assert!(answer.rejected[0].reason.starts_with("with its labels it is larger than the 350 KiB"));
+        // Few nodes may have large labels too.
+        let few = labelled(ALWAYS_FITS / 2, 32);
+        assert!(2 * label_bytes(&few) > LABELS_FIT && set_aside(&few, &few).rejected.is_empty());
+    }
 }
