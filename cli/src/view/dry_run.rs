@@ -137,7 +137,10 @@ mod tests {
         let mut labelled = answer(five);
         let labels = [("rack".to_string(), "r1".to_string())].into();
         labelled.clusters.get_mut("a").unwrap().labels.insert("n2".into(), labels);
-        insta::assert_snapshot!(plain(&lines(&record, true, state, &labelled, &run(state, &labelled))), @"");
+        insta::assert_snapshot!(plain(&lines(&record, true, state, &labelled, &run(state, &labelled))), @"
+        discovery/default/fleet: the source reports 5 clusters
+          ~ a: 1 node with other labels
+        ");
         let none = answer(&[]);
         insta::assert_snapshot!(plain(&lines(&record, true, state, &none, &run(state, &none))), @"
         discovery/default/fleet: the source reports 0 clusters

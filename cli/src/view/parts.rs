@@ -161,11 +161,15 @@ mod tests {
         ");
         let mut labelled = state.clone();
         let node = labelled.view.as_mut().unwrap().nodes.get_mut("node-2").unwrap();
-        node.labels = [("rack".into(), "r\u{1b}1".into()), ("node_class".into(), "kafka".into())].into();
+        node.labels = [("rack".into(), "r1".into()), ("node_class".into(), "kafka".into())].into();
         let view = labelled.view.as_ref().unwrap();
         let listed: Vec<(&RecordName, &str, &NodeView)> =
             view.nodes.iter().map(|(id, node)| (&record, id.as_str(), node)).skip(1).collect();
-        insta::assert_snapshot!(plain(&nodes(&listed, true, None)), @"");
+        insta::assert_snapshot!(plain(&nodes(&listed, true, None)), @"
+        CLUSTER  NODE    STATUS      KIND   VERSION  AGENT             SHARDS  LEADS  ADDRESS               REASON              LABELS
+        orders   node-2  up          Kafka  3.7.0    agent 0.6.0 (v1)       1      0  http://10.0.0.2:8000  -                   node_class=kafka,rack=r1
+        orders   node-3  agent down  Kafka  3.7.0    agent 0.6.0 (v1)       2      0  http://10.0.0.3:8000  connection refused  -
+        ");
         assert!(!plain(&nodes(&listed, false, None)).contains("LABELS"), "of a wide table alone");
         let unseen = ClusterState::default();
         let of = of_clusters([(&record, &state), (&other, &unseen)]);
