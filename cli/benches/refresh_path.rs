@@ -67,8 +67,8 @@ fn case(nodes: usize, shards: usize) -> Case {
         input: DiscoveredCluster {
             record: ClusterRecord {
                 cluster_id: "orders".into(),
-                display_name: None,
                 nodes: ids.iter().map(|id| (id.clone(), format!("http://{id}:8000"))).collect(),
+                ..ClusterRecord::default()
             },
             discovery: "fleet".into(),
             agents: AgentSettings { api: Some(AgentApi::V1), ..AgentSettings::default() },

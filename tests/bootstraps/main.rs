@@ -11,4 +11,5 @@ mod kills;
 mod panics;
 mod rig;
 mod startup;
+mod story;
 mod threads;

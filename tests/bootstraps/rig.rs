@@ -30,6 +30,38 @@ pub async fn deployed(settings: &[(&str, &str)]) -> Option<System> {
     Some(system)
 }
 
+/// A new process for this kind of record, whose calls go through the tap.
+pub async fn process(system: &System, tap: &Tap, kind: Kind) -> Sandbox {
+    let function = match kind {
+        Kind::Discovery => Function::DiscoveryWorker,
+        Kind::Cluster => Function::RefreshWorker,
+    };
+    let mut image = system.deployed().unwrap().image(function);
+    image.environment.extend(tap.environment.clone());
+    Sandbox::start(&image).await.unwrap()
+}
+
+/// Hands the process a task, and does something to it at its call of this number. Whether there was such a call.
+pub async fn disturbed(
+    tap: &Tap,
+    process: &mut Sandbox,
+    task: Task,
+    (call, moment): (usize, Moment),
+    most: Duration,
+    disturb: impl AsyncFnOnce(Signals),
+) -> (Ended, bool) {
+    let payload = task_payload(&[task]).unwrap();
+    let (there, signals) = (tap.stop_at(call, moment), process.signals().unwrap());
+    let mut invoking = pin!(process.invoke(&payload, most));
+    tokio::select! {
+        ended = &mut invoking => (ended.unwrap(), false),
+        Ok(()) = there => {
+            disturb(signals).await;
+            (invoking.await.unwrap(), true)
+        }
+    }
+}
+
 impl Rig {
     /// A cluster that was heard of, and a process for this kind of record.
     pub async fn start(kind: Kind, settings: &[(&str, &str)]) -> Option<Self> {
@@ -57,13 +89,7 @@ impl Rig {
 
     /// A new process whose calls go through the tap.
     pub async fn process(&self) -> Sandbox {
-        let function = match self.kind {
-            Kind::Discovery => Function::DiscoveryWorker,
-            Kind::Cluster => Function::RefreshWorker,
-        };
-        let mut image = self.system.deployed().unwrap().image(function);
-        image.environment.extend(self.tap.environment.clone());
-        Sandbox::start(&image).await.unwrap()
+        process(&self.system, &self.tap, self.kind).await
     }
 
     /// The world changes in a way that this kind of record has to tell.
@@ -76,20 +102,11 @@ impl Rig {
     pub async fn disturbed(
         &self,
         process: &mut Sandbox,
-        (call, moment): (usize, Moment),
+        at: (usize, Moment),
         most: Duration,
         disturb: impl AsyncFnOnce(Signals),
     ) -> (Ended, bool) {
-        let payload = task_payload(&[self.task()]).unwrap();
-        let (there, signals) = (self.tap.stop_at(call, moment), process.signals().unwrap());
-        let mut invoking = pin!(process.invoke(&payload, most));
-        tokio::select! {
-            ended = &mut invoking => (ended.unwrap(), false),
-            Ok(()) = there => {
-                disturb(signals).await;
-                (invoking.await.unwrap(), true)
-            }
-        }
+        disturbed(&self.tap, process, self.task(), at, most, disturb).await
     }
 
     /// Another process does the task.

@@ -63,6 +63,8 @@ async fn what_each_source_names_is_discovered_and_refreshed() {
             let expected: BTreeSet<String> =
                 if kind == "prometheus" { by_address.collect() } else { by_name.collect() };
             assert_eq!(view.nodes.keys().cloned().collect::<BTreeSet<_>>(), expected, "{kind}");
+            let labels: BTreeSet<&String> = view.nodes.values().flat_map(|node| node.labels.keys()).collect();
+            assert_eq!(labels.into_iter().eq(["node_class"]), kind == "platform", "{kind}");
         }
         system.check().await.unwrap();
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use replicante_tests::faults::Fault;
+use replicante_tests::story::{CLUSTERS, story};
 
 use crate::rig::Rig;
-use crate::story::{CLUSTERS, story};
 
 /// What a run of the story came to.
 #[derive(Default)]

@@ -5,5 +5,4 @@ mod at_random;
 mod every_call;
 mod every_pass;
 mod rig;
-mod story;
 mod whole_process;

@@ -10,14 +10,10 @@ use replicante_protocol::task::Task;
 use replicante_refresh_worker::RefreshWorker;
 use replicante_tests::System;
 use replicante_tests::faults::{Fault, Faults, Layer};
-
-use crate::story::CLUSTERS;
+use replicante_tests::story::{CLUSTERS, REMOVAL};
 
 /// Deliveries of a task until it must have succeeded: a fault strikes the first alone.
 const DELIVERIES: usize = 3;
-
-/// What is no longer reported is removed at once, so that an answer more, after a fault, changes nothing.
-const REMOVAL: &str = "  removal: { grace: 0s, confirmations: 1, max_shrink: off }\n";
 
 /// Services, fleet, and workers whose calls go through the faults.
 pub struct Rig {

@@ -7,6 +7,7 @@ pub mod faults;
 mod history;
 mod metrics;
 mod recorder;
+pub mod story;
 mod system;
 
 pub use history::{Checked, History};

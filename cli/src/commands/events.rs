@@ -384,7 +384,8 @@ mod tests {
     #[test]
     fn the_last_are_the_latest_in_time_whatever_came_last() {
         let of = |id: &str, minutes: u64| {
-            let change = Change::AgentNew { node: "n".into(), address: "a".into() };
+            let change =
+                Change::AgentNew { node: "n".into(), address: "a".into(), labels: Default::default() };
             let mut seen = events(&RecordName::cluster("default", id), &[change.clone(), change]);
             for seen in &mut seen {
                 seen.event.time = NOW.plus(Duration::from_secs(60 * minutes)).rfc3339();

@@ -47,7 +47,7 @@ pub fn describe(change: &Change) -> String {
         Change::ClusterIdentityConflict(conflict) => contradiction(conflict),
         Change::ClusterIdentityResolved(conflict) => format!("no longer: {}", contradiction(conflict)),
         Change::ClusterSnapshot(part) => snapshot(part),
-        Change::AgentNew { node, address } => format!("{node} at {address}"),
+        Change::AgentNew { node, address, .. } => format!("{node} at {address}"),
         Change::AgentUp { node, before, after }
         | Change::AgentDown { node, before, after }
         | Change::NodeUp { node, before, after }

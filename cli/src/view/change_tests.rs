@@ -99,7 +99,7 @@ pub(crate) fn every_change() -> Vec<Change> {
             nodes: [(node(), NodeView::unseen("http://b"))].into(),
             ..SnapshotPart::default()
         })),
-        Change::AgentNew { node: node(), address: "http://b:8000".into() },
+        Change::AgentNew { node: node(), address: "http://b:8000".into(), labels: Default::default() },
         Change::AgentUp { node: node(), before: down(), after: NodeStatus::Up },
         Change::AgentDown { node: node(), before: NodeStatus::Up, after: down() },
         Change::AgentInfoNew { node: node(), after: agent_of("0.6.0") },

@@ -3,7 +3,7 @@
 use replicante_model::RecordName;
 use replicante_model::absence::Held;
 use replicante_model::discovery::{DiscoveryState, Run};
-use replicante_model::record::{DiscoveredCluster, SourceAnswer};
+use replicante_model::record::{ClusterRecord, DiscoveredCluster, SourceAnswer};
 
 use crate::view::style::Tone;
 use crate::view::text::{clean, count};
@@ -67,8 +67,15 @@ fn change(state: &DiscoveryState, item: &DiscoveredCluster) -> (char, Tone, Stri
     let added = are.keys().filter(|node| !were.contains_key(*node)).count();
     let gone = were.keys().filter(|node| !are.contains_key(*node)).count();
     let moved = are.iter().filter(|(node, at)| were.get(*node).is_some_and(|was| was != *at)).count();
+    let labels = |record: &ClusterRecord, node: &String| record.labels.get(node).cloned();
+    let labelled = are
+        .keys()
+        .filter(|node| were.contains_key(*node) && labels(&known.record, node) != labels(&item.record, node));
+    let labelled = labelled.count();
     let mut parts = Vec::new();
-    for (number, what) in [(added, "added"), (gone, "gone"), (moved, "moved")] {
+    for (number, what) in
+        [(added, "added"), (gone, "gone"), (moved, "moved"), (labelled, "with other labels")]
+    {
         if number > 0 {
             parts.push(format!("{} {what}", count(number as u64, "node")));
         }
@@ -90,13 +97,13 @@ mod tests {
     use replicante_model::absence::RemovalRules;
     use replicante_model::discovery::{ClusterSettings, Given, answered};
     use replicante_model::intent::Intents;
-    use replicante_model::record::{ClusterRecord, RejectedRecord};
+    use replicante_model::record::RejectedRecord;
     use std::collections::BTreeMap;
 
     fn answer(clusters: &[(&str, &[&str])]) -> SourceAnswer {
         let record = |(id, nodes): &(&str, &[&str])| {
             let nodes = nodes.iter().map(|node| ((*node).to_string(), format!("http://{node}"))).collect();
-            ((*id).to_string(), ClusterRecord { cluster_id: (*id).into(), display_name: None, nodes })
+            ((*id).to_string(), ClusterRecord { cluster_id: (*id).into(), nodes, ..ClusterRecord::default() })
         };
         SourceAnswer { clusters: clusters.iter().map(record).collect(), ..SourceAnswer::default() }
     }
@@ -126,6 +133,13 @@ mod tests {
           - e: missing from now on
           + f: new, 0 nodes
           ! g is set aside: an address is no URL
+        ");
+        let mut labelled = answer(five);
+        let labels = [("rack".to_string(), "r1".to_string())].into();
+        labelled.clusters.get_mut("a").unwrap().labels.insert("n2".into(), labels);
+        insta::assert_snapshot!(plain(&lines(&record, true, state, &labelled, &run(state, &labelled))), @"
+        discovery/default/fleet: the source reports 5 clusters
+          ~ a: 1 node with other labels
         ");
         let none = answer(&[]);
         insta::assert_snapshot!(plain(&lines(&record, true, state, &none, &run(state, &none))), @"

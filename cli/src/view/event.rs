@@ -145,7 +145,11 @@ mod tests {
     fn events_are_lines_of_time_cluster_type_and_change() {
         let changes = [
             Change::ClusterHealthChanged { before: Some(Health::Healthy), after: Some(Health::Degraded) },
-            Change::AgentNew { node: "n\x1b[2J1".into(), address: "http://10.0.0.1:8000".into() },
+            Change::AgentNew {
+                node: "n\x1b[2J1".into(),
+                address: "http://10.0.0.1:8000".into(),
+                labels: Default::default(),
+            },
         ];
         let mut seen = events(&RecordName::cluster("default", "zk-01"), &changes);
         seen.extend(events(&RecordName::cluster("prod", "a-very-long-name-of-a-cluster"), &changes[..1]));

@@ -17,13 +17,14 @@ use crate::view::text::list;
 /// Names of a list that are shown.
 const NAMES: usize = 5;
 
-/// The nodes.
-pub fn nodes(nodes: &[(&RecordName, &str, &NodeView)], most: Option<usize>) -> Vec<String> {
+/// The nodes. Wide, with what their source says of them, where it says something of any.
+pub fn nodes(nodes: &[(&RecordName, &str, &NodeView)], wide: bool, most: Option<usize>) -> Vec<String> {
+    let has_labels = wide && nodes.iter().any(|(_, _, node)| !node.labels.is_empty());
     let row = |(record, id, node): &(&RecordName, &str, &NodeView)| {
         let details = node.details.as_ref();
         let leads = node.shards.values().filter(|role| **role == Role::Primary).count();
         let condition = details.and_then(|details| details.condition.as_deref());
-        vec![
+        let mut cells = vec![
             Cell::text(name(record)),
             Cell::text(*id),
             status(node),
@@ -34,11 +35,20 @@ pub fn nodes(nodes: &[(&RecordName, &str, &NodeView)], most: Option<usize>) -> V
             Cell::number(leads as u64),
             Cell::text(&node.address),
             Cell::text(node.status.reason().or(condition).unwrap_or("-")),
-        ]
+        ];
+        cells.extend(has_labels.then(|| Cell::text(labels(node))));
+        cells
     };
-    let heading =
-        ["CLUSTER", "NODE", "STATUS", "KIND", "VERSION", "AGENT", "SHARDS", "LEADS", "ADDRESS", "REASON"];
+    let mut heading =
+        vec!["CLUSTER", "NODE", "STATUS", "KIND", "VERSION", "AGENT", "SHARDS", "LEADS", "ADDRESS", "REASON"];
+    heading.extend(has_labels.then_some("LABELS"));
     table(&heading, &nodes.iter().map(row).collect::<Vec<_>>(), most)
+}
+
+/// What its source says of a node: `node_class=kafka,rack=r1`.
+fn labels(node: &NodeView) -> String {
+    let labels: Vec<String> = node.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    if labels.is_empty() { "-".into() } else { labels.join(",") }
 }
 
 /// A shard of a cluster.
@@ -143,12 +153,24 @@ mod tests {
         let view = state.view.as_ref().unwrap();
         let listed: Vec<(&RecordName, &str, &NodeView)> =
             view.nodes.iter().map(|(id, node)| (&record, id.as_str(), node)).collect();
-        insta::assert_snapshot!(plain(&nodes(&listed, None)), @"
+        insta::assert_snapshot!(plain(&nodes(&listed, true, None)), @"
         CLUSTER  NODE    STATUS      KIND   VERSION  AGENT             SHARDS  LEADS  ADDRESS               REASON
         orders   node-1  up          Kafka  3.7.0    agent 0.6.0 (v1)       1      1  http://10.0.0.1:8000  -
         orders   node-2  up          Kafka  3.7.0    agent 0.6.0 (v1)       1      0  http://10.0.0.2:8000  -
         orders   node-3  agent down  Kafka  3.7.0    agent 0.6.0 (v1)       2      0  http://10.0.0.3:8000  connection refused
         ");
+        let mut labelled = state.clone();
+        let node = labelled.view.as_mut().unwrap().nodes.get_mut("node-2").unwrap();
+        node.labels = [("rack".into(), "r1".into()), ("node_class".into(), "kafka".into())].into();
+        let view = labelled.view.as_ref().unwrap();
+        let listed: Vec<(&RecordName, &str, &NodeView)> =
+            view.nodes.iter().map(|(id, node)| (&record, id.as_str(), node)).skip(1).collect();
+        insta::assert_snapshot!(plain(&nodes(&listed, true, None)), @"
+        CLUSTER  NODE    STATUS      KIND   VERSION  AGENT             SHARDS  LEADS  ADDRESS               REASON              LABELS
+        orders   node-2  up          Kafka  3.7.0    agent 0.6.0 (v1)       1      0  http://10.0.0.2:8000  -                   node_class=kafka,rack=r1
+        orders   node-3  agent down  Kafka  3.7.0    agent 0.6.0 (v1)       2      0  http://10.0.0.3:8000  connection refused  -
+        ");
+        assert!(!plain(&nodes(&listed, false, None)).contains("LABELS"), "of a wide table alone");
         let unseen = ClusterState::default();
         let of = of_clusters([(&record, &state), (&other, &unseen)]);
         insta::assert_snapshot!(plain(&shards(&of, None)), @"

@@ -15,12 +15,12 @@ use replicante_aws::{
 use replicante_metrics::{Measures, Metric};
 use replicante_model::absence::RemovalRules;
 use replicante_model::discovery::{
-    ClusterSettings, DiscoveryState, Given, Run, answered, contested, failed, forgotten, item,
+    ClusterSettings, DiscoveryState, Given, KnownCluster, Run, answered, contested, failed, forgotten, item,
 };
 use replicante_model::intent::Intents;
 use replicante_model::notice;
 use replicante_model::object::tell;
-use replicante_model::record::{RejectedRecord, SourceAnswer};
+use replicante_model::record::{ClusterRecord, RejectedRecord, SourceAnswer};
 use replicante_model::summary::Summary;
 use replicante_model::{Kind, RecordName, Timestamp};
 use replicante_objects::{Discovery, DiscoverySpec, IgnoreSpec, Object, RemovalSpec};
@@ -41,8 +41,10 @@ const READS_AT_ONCE: usize = 16;
 /// How far the first of them moves on with each run.
 const OWNERS_STRIDE: usize = 1_000;
 
-/// A record of so few nodes fits its item whatever it holds: ids of 256 bytes, escaped, and addresses of 1,024.
+/// A record of so few nodes fits its item whatever it holds: ids of 256 bytes, escaped, addresses of 1,024, and labels of so
+/// many bytes in all.
 const ALWAYS_FITS: usize = 64;
+const LABELS_FIT: usize = 128 * 1024;
 
 /// The function.
 pub type DiscoveryWorker = Function<Discover>;
@@ -93,7 +95,7 @@ fn ignore(answer: &mut SourceAnswer, patterns: &IgnoreSpec) {
     answer.rejected.retain(|rejected| !fits(&clusters, &rejected.record));
     if !nodes.is_empty() {
         for record in answer.clusters.values_mut() {
-            record.nodes.retain(|_, address| !fits(&nodes, address));
+            record.retain_nodes(|_, address| !fits(&nodes, address));
         }
     }
 }
@@ -237,7 +239,7 @@ async fn spec_of(table: &Table, record: &RecordName) -> Result<Option<DiscoveryS
 
 /// Sets aside each record whose discovery item the table would not take, with the nodes that the source no longer
 /// reports and that are not removed yet. Found out when the item is written, after the commit, it would hold up the
-/// discovery for good.
+/// discovery for good. A record that fits without its labels counts without them.
 fn set_aside_too_large(
     answer: &mut SourceAnswer,
     state: &DiscoveryState,
@@ -248,25 +250,40 @@ fn set_aside_too_large(
     for (id, record) in &answer.clusters {
         let known = state.clusters.get(id);
         let most = known.map_or(0, |known| known.record.nodes.len() + known.nodes.absent.len());
-        if record.nodes.len() + most <= ALWAYS_FITS {
+        let labels = label_bytes(record) + known.map_or(0, |known| label_bytes(&known.record));
+        if record.nodes.len() + most <= ALWAYS_FITS && labels <= LABELS_FIT {
             continue;
         }
+        let fits = |all: &KnownCluster| {
+            Ok::<_, AwsError>(encode_cluster(&item(discovery, all, None, settings))?.len() <= MAX_DISCOVERED)
+        };
         let mut all = known.cloned().unwrap_or_default();
         all.record.nodes.extend(record.nodes.clone());
-        if encode_cluster(&item(discovery, &all, None, settings))?.len() > MAX_DISCOVERED {
-            too_large.push(id.clone());
+        all.record.labels.extend(record.labels.clone());
+        if !fits(&all)? {
+            all.record.labels.retain(|node, _| !record.nodes.contains_key(node));
+            too_large.push((id.clone(), !record.labels.is_empty() && fits(&all)?));
         }
     }
-    for id in too_large {
-        answer.clusters.remove(&id);
-        let most = MAX_DISCOVERED / 1024;
-        let reason = format!(
-            "its record is larger than the {most} KiB that are stored: expected fewer nodes, or shorter ids and addresses"
-        );
+    let most = MAX_DISCOVERED / 1024;
+    for (id, fits_without_labels) in too_large {
+        let reason = if fits_without_labels {
+            answer.clusters.entry(id.clone()).and_modify(|record| record.labels.clear());
+            format!("with its labels it is larger than the {most} KiB that are stored: they are left out")
+        } else {
+            answer.clusters.remove(&id);
+            format!(
+                "its record is larger than the {most} KiB that are stored: expected fewer nodes, or shorter ids and addresses"
+            )
+        };
         answer.rejected.push(RejectedRecord { record: id, reason });
     }
     answer.rejected.sort();
     Ok(())
+}
+
+fn label_bytes(record: &ClusterRecord) -> usize {
+    record.labels.values().flatten().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 /// Who owns, by now, the clusters that another discovery owned the last time. There may be many: those that time
@@ -368,13 +385,12 @@ fn seal(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use replicante_model::record::ClusterRecord;
 
     #[test]
     fn what_fits_a_pattern_is_as_if_it_was_not_reported() {
         let record = |id: &str, nodes: &[&str]| {
             let nodes = nodes.iter().map(|at| ((*at).to_string(), (*at).to_string())).collect();
-            (id.to_string(), ClusterRecord { cluster_id: id.into(), display_name: None, nodes })
+            (id.to_string(), ClusterRecord { cluster_id: id.into(), nodes, ..ClusterRecord::default() })
         };
         let mut answer = SourceAnswer {
             clusters: [
@@ -393,5 +409,47 @@ mod tests {
         assert_eq!(answer.clusters.keys().collect::<Vec<_>>(), ["contest", "orders"]);
         assert_eq!(answer.clusters["orders"].nodes.keys().collect::<Vec<_>>(), ["http://10.0.0.1"]);
         assert!(answer.rejected.is_empty());
+    }
+    /// Labels that don't compress: hexadecimal of a hash each.
+    fn labelled(nodes: usize, labels: usize) -> ClusterRecord {
+        let name = |n: usize| format!("n{n:05}");
+        let value = |n: usize, label: usize| {
+            (0..4)
+                .map(|part| {
+                    format!("{:016x}", RecordName::cluster(name(n), format!("{label}/{part}")).hash())
+                })
+                .collect()
+        };
+        let of = |n: usize| (0..labels).map(|label| (format!("l{label:02}"), value(n, label))).collect();
+        ClusterRecord {
+            cluster_id: "orders".into(),
+            nodes: (0..nodes).map(|n| (name(n), format!("http://{}", name(n)))).collect(),
+            labels: (0..nodes).filter(|_| labels > 0).map(|n| (name(n), of(n))).collect(),
+            ..ClusterRecord::default()
+        }
+    }
+
+    fn set_aside(record: &ClusterRecord, known: &ClusterRecord) -> SourceAnswer {
+        let clusters = [("orders".to_string(), record.clone())].into();
+        let mut answer = SourceAnswer { clusters, ..SourceAnswer::default() };
+        let known = KnownCluster { record: known.clone(), ..KnownCluster::default() };
+        let state =
+            DiscoveryState { clusters: [("orders".to_string(), known)].into(), ..DiscoveryState::default() };
+        set_aside_too_large(&mut answer, &state, "fleet", &ClusterSettings::default()).unwrap();
+        answer
+    }
+
+    #[test]
+    fn a_record_that_fits_without_its_labels_alone_counts_without_them_and_that_is_told() {
+        let (fits, large) = (labelled(1_000, 1), labelled(1_000, 20));
+        let answer = set_aside(&fits, &fits);
+        assert_eq!((&answer.clusters["orders"], answer.rejected.len()), (&fits, 0));
+        let answer = set_aside(&large, &fits);
+        assert_eq!(answer.clusters["orders"], labelled(1_000, 0));
+        assert_eq!(answer.rejected[0].record, "orders");
+        assert!(answer.rejected[0].reason.starts_with("with its labels it is larger than the 350 KiB"));
+        // Few nodes may have large labels too.
+        let few = labelled(ALWAYS_FITS / 2, 32);
+        assert!(2 * label_bytes(&few) > LABELS_FIT && set_aside(&few, &few).rejected.is_empty());
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::absence::Held;
 use crate::actions::{ActionId, ActionView};
+use crate::labels::Labels;
 use crate::maintenance::Maintenance;
 use crate::object::ObjectChange;
 use crate::observation::{AgentInfo, Role};
@@ -195,6 +196,9 @@ pub enum Change {
         node: NodeId,
         /// Where its agent listens.
         address: String,
+        /// What its source says of it beside that.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        labels: Labels,
     },
     /// The agent answers again, and its datastore is up.
     #[serde(rename = "io.replicante.agent.up")]
@@ -242,7 +246,7 @@ pub enum Change {
         /// What it told: id, kind, version, attributes.
         after: Map<String, Value>,
     },
-    /// What the datastore tells of itself changed, or where its agent listens.
+    /// What the datastore tells of itself changed, where its agent listens, or what the source says of it.
     #[serde(rename = "io.replicante.node.changed")]
     NodeChanged {
         /// The node.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use crate::change::{AddressChange, Change, ClusterHeader, RecordDifference, RoleOf};
+use crate::labels::Labels;
 use crate::observation::NodeDetails;
 use crate::record::NodeId;
 use crate::view::{ClusterView, NodeStatus, NodeView, Primary};
@@ -160,8 +161,9 @@ fn nodes(id: &NodeId, known: Option<&NodeView>, node: &NodeView, changes: &mut V
     let known = match known {
         Some(known) => known,
         None => {
-            changes.push(Change::AgentNew { node: id.clone(), address: node.address.clone() });
-            unseen = NodeView::unseen(node.address.clone());
+            let (address, labels) = (node.address.clone(), node.labels.clone());
+            unseen = NodeView { labels: labels.clone(), ..NodeView::unseen(address.clone()) };
+            changes.push(Change::AgentNew { node: id.clone(), address, labels });
             &unseen
         }
     };
@@ -181,8 +183,8 @@ fn nodes(id: &NodeId, known: Option<&NodeView>, node: &NodeView, changes: &mut V
         // What an agent told once is kept.
         (_, None) => {}
     }
-    if (&known.details, &known.address, &known.cluster_name)
-        != (&node.details, &node.address, &node.cluster_name)
+    if (&known.details, &known.address, &known.labels, &known.cluster_name)
+        != (&node.details, &node.address, &node.labels, &node.cluster_name)
     {
         let (before, after) = (facts(known), facts(node));
         let node_id = id.clone();
@@ -236,6 +238,10 @@ pub(crate) fn facts(node: &NodeView) -> Map<String, Value> {
         _ => Map::new(),
     };
     facts.insert("address".into(), node.address.clone().into());
+    if !node.labels.is_empty() {
+        let labels = node.labels.iter().map(|(name, value)| (name.clone(), value.clone().into()));
+        facts.insert("labels".into(), Value::Object(labels.collect()));
+    }
     if let Some(name) = &node.cluster_name {
         facts.insert("cluster_name".into(), name.clone().into());
     }
@@ -245,6 +251,10 @@ pub(crate) fn facts(node: &NodeView) -> Map<String, Value> {
 /// Sets the facts of a node from what [`facts`] gave. `None` when they are no such facts.
 pub(crate) fn set_facts(node: &mut NodeView, mut facts: Map<String, Value>) -> Option<()> {
     let Some(Value::String(address)) = facts.remove("address") else { return None };
+    let labels = match facts.remove("labels") {
+        None => Labels::new(),
+        Some(labels) => serde_json::from_value(labels).ok()?,
+    };
     let cluster_name = match facts.remove("cluster_name") {
         None => None,
         Some(Value::String(name)) => Some(name),
@@ -252,7 +262,7 @@ pub(crate) fn set_facts(node: &mut NodeView, mut facts: Map<String, Value>) -> O
     };
     let details: Option<NodeDetails> =
         if facts.is_empty() { None } else { Some(serde_json::from_value(Value::Object(facts)).ok()?) };
-    (node.address, node.cluster_name, node.details) = (address, cluster_name, details);
+    (node.address, node.labels, node.cluster_name, node.details) = (address, labels, cluster_name, details);
     Some(())
 }
 

@@ -190,8 +190,9 @@ fn apply(view: &mut ClusterView, change: &Change) -> Result<(), FoldError> {
         Change::ClusterIdentityResolved(conflict) => {
             view.conflicts.remove(conflict);
         }
-        Change::AgentNew { node, address } => {
-            let known = view.nodes.insert(node.clone(), NodeView::unseen(address.clone()));
+        Change::AgentNew { node, address, labels } => {
+            let unseen = NodeView { labels: labels.clone(), ..NodeView::unseen(address.clone()) };
+            let known = view.nodes.insert(node.clone(), unseen);
             if known.is_some() {
                 return Err(mismatch(node));
             }

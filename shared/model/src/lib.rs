@@ -22,6 +22,7 @@ pub mod event;
 pub mod fold;
 pub mod health;
 pub mod intent;
+pub mod labels;
 pub mod maintenance;
 pub mod name;
 pub mod notice;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::actions::take;
 use crate::health::health;
+use crate::labels::Labels;
 use crate::observation::{MAX_REASON, NodeReport, Observation, cut};
 use crate::primaries::{Heard, judge};
 use crate::record::{AgentSettings, ClusterIdCheck, DiscoveredCluster, NodeId};
@@ -42,6 +43,11 @@ pub fn observe(
             node.address.clone_from(address);
         }
         let readings = state.readings.entry(id.clone()).or_default();
+        let nothing = Labels::new();
+        let labels = input.record.labels.get(id).unwrap_or(&nothing);
+        if node.labels != *labels {
+            node.labels.clone_from(labels);
+        }
         let observation = observations.get(id).unwrap_or(&Observation::NotPolled);
         let found = observe_node(node, &mut counters, readings, observation, input, now);
         silence::note(&mut counters, &node.status, observation, now);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::labels::Labels;
 use crate::time::Timestamp;
 
 /// A node's identity within its cluster: the `node_id` that discovery gave, else its normalised URL.
@@ -20,6 +21,33 @@ pub struct ClusterRecord {
     pub display_name: Option<String>,
     /// Where each node's agent listens: node id to base URL, normalised.
     pub nodes: BTreeMap<NodeId, String>,
+    /// The labels of those nodes that have some.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<NodeId, Labels>,
+}
+
+impl ClusterRecord {
+    /// Keeps the nodes that fit, by id and address.
+    pub fn retain_nodes(&mut self, mut fits: impl FnMut(&NodeId, &String) -> bool) {
+        let ClusterRecord { nodes, labels, .. } = self;
+        nodes.retain(|id, address| {
+            let fits = fits(id, address);
+            if !fits {
+                labels.remove(id);
+            }
+            fits
+        });
+    }
+
+    /// Takes in a node as another record has it, where it has it.
+    pub fn take_node(&mut self, id: &NodeId, other: &ClusterRecord) {
+        let Some(address) = other.nodes.get(id) else { return };
+        self.nodes.insert(id.clone(), address.clone());
+        match other.labels.get(id) {
+            Some(labels) => drop(self.labels.insert(id.clone(), labels.clone())),
+            None => drop(self.labels.remove(id)),
+        }
+    }
 }
 
 /// A record that was set aside: it is reported, the others of its answer count.

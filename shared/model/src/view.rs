@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::actions::NodeActions;
+use crate::labels::Labels;
 use crate::maintenance::Maintenance;
 use crate::observation::{AgentInfo, NodeDetails, Offset, Role};
 use crate::record::NodeId;
@@ -102,6 +103,9 @@ impl NodeStatus {
 pub struct NodeView {
     /// The base URL that the agent was last polled at.
     pub address: String,
+    /// What its source says of it beside that. Kept while it is missing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: Labels,
     /// What its agent says of it.
     #[serde(flatten)]
     pub status: NodeStatus,
@@ -127,6 +131,7 @@ impl NodeView {
     pub fn unseen(address: impl Into<String>) -> Self {
         NodeView {
             address: address.into(),
+            labels: Labels::new(),
             status: NodeStatus::unseen(),
             agent: None,
             details: None,

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
 
+use replicante_model::labels::Labels;
 use replicante_model::observation::{MAX_REASON, cut};
 use replicante_model::record::{ClusterRecord, NodeId, RejectedRecord, SourceAnswer};
 use replicante_objects::Limits;
@@ -14,13 +15,18 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 
 use crate::error::Failure;
 use crate::lenient::{Lenient, Read};
-use crate::node::{add_node, first};
+use crate::node::{add_labels, add_node, first};
 use crate::record::{Accepted, NAMELESS, RawRecord, RecordSeed};
 
 /// The form, for errors.
 pub(crate) const FORM: &str = r#"{"cursor": null, "clusters": [...]}"#;
 /// The longest cursor, in bytes. Cursors are kept, to find one that comes again.
 const MAX_CURSOR: usize = 4096;
+/// The most labels of all nodes, as [`weigh`] counts them: 64 MiB. A label that stands once for a group of targets is kept
+/// with each of them.
+const MAX_LABELS: usize = 64 * 1024 * 1024;
+/// What names the labels of an answer when there are too many.
+const LABELS: &str = "(labels)";
 
 /// Gathers the pages of one answer.
 pub(crate) struct Collector {
@@ -31,6 +37,8 @@ pub(crate) struct Collector {
     bytes: u64,
     /// The nodes of all accepted records so far.
     nodes: u64,
+    /// The weight of all labels so far. Beyond [`MAX_LABELS`] none is kept: which ones would depend on the order.
+    labels: usize,
     clusters: BTreeMap<String, ClusterRecord>,
     rejected: BTreeSet<RejectedRecord>,
     /// Why records without an id were set aside, and how many were for each reason.
@@ -56,6 +64,7 @@ impl Collector {
             records: 0,
             bytes: 0,
             nodes: 0,
+            labels: 0,
             clusters: BTreeMap::new(),
             rejected: BTreeSet::new(),
             nameless: BTreeMap::new(),
@@ -144,7 +153,7 @@ impl Collector {
             let most = self.limits.clusters;
             return Err(Failure::Limit { limit: "clusters", what: "records of clusters", most });
         }
-        let Accepted { record, mut ambiguous } = match checked {
+        let Accepted { mut record, shared, mut ambiguous } = match checked {
             Ok(accepted) => accepted,
             Err(rejected) if rejected.record == NAMELESS => {
                 *self.nameless.entry(rejected.reason).or_default() += 1;
@@ -160,6 +169,7 @@ impl Collector {
             let most = self.limits.total_nodes;
             return Err(Failure::Limit { limit: "total_nodes", what: "nodes in all clusters", most });
         }
+        self.label(&mut record, &shared);
         let id = record.cluster_id.clone();
         match self.clusters.entry(id.clone()) {
             Entry::Vacant(vacant) => {
@@ -172,6 +182,9 @@ impl Collector {
                     (Some(one), Some(other)) => Some(one.min(other)),
                     (one, other) => one.or(other),
                 };
+                for (node, labels) in &record.labels {
+                    add_labels(&mut known.labels, node, labels);
+                }
                 for (node, address) in record.nodes {
                     if !add_node(&mut known.nodes, node.clone(), address) {
                         ambiguous = first(ambiguous, node);
@@ -190,6 +203,23 @@ impl Collector {
             self.ambiguous.extend(first(known, node).map(|node| (id, node)));
         }
         Ok(())
+    }
+
+    /// Gives the nodes of a record the labels that they share, as long as there is room for the labels of all records.
+    fn label(&mut self, record: &mut ClusterRecord, shared: &Labels) {
+        let fitted = self.labels <= MAX_LABELS;
+        let own: usize = record.labels.values().map(weigh).sum();
+        self.labels = self.labels.saturating_add(own + record.nodes.len() * weigh(shared));
+        if self.labels <= MAX_LABELS {
+            for node in record.nodes.keys() {
+                add_labels(&mut record.labels, node, shared);
+            }
+            return;
+        }
+        record.labels.clear();
+        if fitted {
+            self.clusters.values_mut().for_each(|known| known.labels.clear());
+        }
     }
 
     /// Adds the records of a list, each read by a new seed, which sets `too_many_nodes` before it gives up for that.
@@ -221,6 +251,11 @@ impl Collector {
     /// The answer of all pages.
     pub fn finish(mut self) -> SourceAnswer {
         self.rejected.extend(nameless(&self.nameless));
+        if self.labels > MAX_LABELS {
+            let most = MAX_LABELS / 1024 / 1024;
+            let reason = format!("the labels of all nodes have more than {most} MiB: none of them is kept");
+            self.rejected.insert(RejectedRecord { record: LABELS.into(), reason });
+        }
         self.rejected.extend(self.ambiguous.into_iter().map(several_addresses));
         SourceAnswer {
             clusters: self.clusters,
@@ -228,6 +263,11 @@ impl Collector {
             repeated: self.repeated.into_iter().collect(),
         }
     }
+}
+
+/// What labels take: their text, and 16 bytes for each.
+fn weigh(labels: &Labels) -> usize {
+    labels.iter().map(|(name, value)| name.len() + value.len() + 16).sum()
 }
 
 fn several_addresses((id, node): (String, NodeId)) -> RejectedRecord {

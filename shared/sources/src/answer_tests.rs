@@ -56,6 +56,43 @@ fn nodes_are_urls_or_objects_and_their_identity_is_the_node_id_else_the_normalis
 }
 
 #[test]
+fn a_node_has_the_labels_that_its_object_gives_and_none_makes_it_wrong() {
+    let mut many: serde_json::Map<String, Value> =
+        (0..40).map(|n| (format!("n{n:02}"), json!("1"))).collect();
+    many.insert("long".into(), json!("v".repeat(257)));
+    let answer = answer(json!([{ "cluster_id": "a", "labels": { "of": "a cluster" }, "nodes": [
+        { "node_id": "n1", "agent_address": "http://a", "labels": { "rack": "r1", "count": 5, "none": null, "": "x" } },
+        { "node_id": "n2", "agent_address": "http://b", "labels": { "rack": "r2" }, "node_class": "kafka", "node_group": null },
+        { "node_id": "n3", "agent_address": "http://c", "labels": many },
+        { "node_id": "n4", "agent_address": "http://d", "labels": ["rack"], "node_class": 7, "node_group": "" },
+        { "node_id": "n5", "agent_address": "http://e", "labels": null },
+        "http://f",
+    ] }]));
+    assert!(answer.rejected.is_empty());
+    let record = &answer.clusters["a"];
+    assert_eq!(record.nodes.len(), 6);
+    assert_eq!(record.labels.keys().collect::<Vec<_>>(), ["n1", "n2", "n3"], "absent where there are none");
+    assert_eq!(json!(record.labels["n1"]), json!({ "rack": "r1" }));
+    assert_eq!(json!(record.labels["n2"]), json!({ "rack": "r2", "node_class": "kafka" }));
+    let most = replicante_model::labels::MAX_LABELS;
+    assert!(record.labels["n3"].len() == most && !record.labels["n3"].contains_key("long"));
+}
+
+#[test]
+fn the_labels_of_a_node_that_is_given_several_times_are_put_together_in_any_order() {
+    let node = |labels: Value| json!({ "node_id": "n", "agent_address": "http://a", "labels": labels });
+    let parts = [json!({ "rack": "r2", "zone": "eu" }), json!({ "rack": "r1" }), json!({})];
+    for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+        let nodes = order.map(|part| node(parts[part].clone()));
+        let within = answer(json!([{ "cluster_id": "x", "nodes": nodes }]));
+        let across = answer(nodes.iter().map(|node| json!({ "cluster_id": "x", "nodes": [node] })).collect());
+        for answer in [within, across] {
+            assert_eq!(json!(answer.clusters["x"].labels), json!({ "n": { "rack": "r1", "zone": "eu" } }));
+        }
+    }
+}
+
+#[test]
 fn a_display_name_is_kept_cut_or_absent() {
     let answer = answer(json!([
         { "cluster_id": "a", "display_name": "Orders", "nodes": [] },
@@ -148,13 +185,16 @@ fn of_two_display_names_the_one_that_sorts_first_counts() {
 #[test]
 fn a_field_given_twice_makes_a_bad_record() {
     let page = r#"{"clusters": [{"cluster_id": "a", "nodes": [], "nodes": []},
-        {"cluster_id": "b", "nodes": [{"agent_address": "http://a", "agent_address": "http://b"}]}]}"#;
+        {"cluster_id": "b", "nodes": [{"agent_address": "http://a", "agent_address": "http://b"}]},
+        {"cluster_id": "c", "nodes": [{"agent_address": "http://a", "labels": {}, "labels": {}}]}]}"#;
     let answer = collect(Limits::default(), &[page]).unwrap();
     let mut yaml = Collector::new(Limits::default());
     assert_eq!(yaml.add_yaml(page), Ok(None));
     assert_eq!(yaml.finish(), answer);
     let reasons: Vec<&str> = answer.rejected.iter().map(|rejected| rejected.reason.as_str()).collect();
-    assert_eq!(reasons, ["nodes is given twice", "agent_address of a node is given twice"]);
+    let twice =
+        ["nodes is given twice", "agent_address of a node is given twice", "labels of a node is given twice"];
+    assert_eq!(reasons, twice);
     assert!(answer.clusters.is_empty());
 }
 
@@ -327,6 +367,7 @@ fn nearly() -> impl Strategy<Value = Value> {
         Just("nodes".into()),
         Just("node_id".into()),
         Just("agent_address".into()),
+        Just("labels".into()),
         "[a-zü ]{0,3}",
     ];
     leaf.prop_recursive(5, 64, 6, move |below| {
@@ -386,12 +427,14 @@ proptest! {
     #[test]
     fn the_order_of_an_answer_makes_no_difference(
         records in proptest::collection::vec(
-            ("[ab]?", "[xy]?", proptest::collection::vec(("[ab]", "[ab]"), 0..3)),
+            ("[ab]?", "[xy]?", proptest::collection::vec(("[ab]", "[ab]", "[rs]?"), 0..3)),
             0..6,
         )
     ) {
-        let record = |(id, name, nodes): &(String, String, Vec<(String, String)>)| {
-            let node = |(id, host): &(String, String)| json!({ "node_id": id, "agent_address": format!("http://{host}") });
+        let record = |(id, name, nodes): &(String, String, Vec<(String, String, String)>)| {
+            let node = |(id, host, rack): &(String, String, String)| json!({
+                "node_id": id, "agent_address": format!("http://{host}"), "labels": { "rack": rack },
+            });
             json!({ "cluster_id": id, "display_name": name, "nodes": nodes.iter().map(node).collect::<Vec<_>>() })
         };
         let forth: Value = records.iter().map(record).collect();

@@ -20,10 +20,13 @@ async fn reason(name: &str, content: &[u8]) -> String {
 
 #[tokio::test]
 async fn a_file_is_json_or_yaml_in_the_form_of_http() {
-    let json = br#"{"cursor": null, "clusters": [{"cluster_id": "a", "nodes": ["http://a:1/"]}]}"#;
-    let yaml = b"# the fleet\nclusters:\n  - cluster_id: a\n    nodes:\n      - http://a:1/\n";
+    let json = br#"{"cursor": null, "clusters": [{"cluster_id": "a", "nodes": [
+        {"agent_address": "http://a:1/", "labels": {"rack": "r1"}}]}]}"#;
+    let yaml = b"# the fleet\nclusters:\n  - cluster_id: a\n    nodes:\n      - agent_address: http://a:1/\n        \
+        labels: { rack: r1, unit: 5 }\n";
     let expected = fetch("fleet.json", json).await.unwrap();
     assert_eq!(expected.clusters["a"].nodes["http://a:1"], "http://a:1");
+    assert_eq!(expected.clusters["a"].labels["http://a:1"], [("rack".into(), "r1".into())].into());
     for (name, content) in [("fleet.yaml", &yaml[..]), ("fleet.yml", yaml), ("fleet", yaml), ("fleet", json)]
     {
         assert_eq!(fetch(name, content).await.as_ref(), Ok(&expected), "{name}");

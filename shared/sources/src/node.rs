@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
+use replicante_model::labels::{Labels, add_label};
 use replicante_model::record::NodeId;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess};
 
@@ -11,6 +12,7 @@ use crate::lenient::{Lenient, Read, Text};
 
 /// The longest identity of a node, in bytes: the `node_id` that discovery gave, or the URL in its place.
 pub const MAX_NODE_ID: usize = 256;
+
 /// Adds a node. Where its id has another address already, the one that sorts first stays, so that the outcome does
 /// not depend on the order of the answer; `false` then.
 pub(crate) fn add_node(nodes: &mut BTreeMap<NodeId, String>, id: NodeId, address: String) -> bool {
@@ -29,16 +31,42 @@ pub(crate) fn add_node(nodes: &mut BTreeMap<NodeId, String>, id: NodeId, address
     }
 }
 
+/// Adds labels to those of a node, if there are any.
+pub(crate) fn add_labels(known: &mut BTreeMap<NodeId, Labels>, id: &NodeId, labels: &Labels) {
+    if labels.is_empty() {
+        return;
+    }
+    let known = known.entry(id.clone()).or_default();
+    labels.iter().for_each(|(name, value)| add_label(known, name, value));
+}
+
 /// The one of both that sorts first.
 pub(crate) fn first(known: Option<NodeId>, other: NodeId) -> Option<NodeId> {
     Some(known.map_or_else(|| other.clone(), |known| known.min(other.clone())))
 }
+
+/// The nodes of a record that were good.
+pub(crate) struct Nodes {
+    pub nodes: BTreeMap<NodeId, String>,
+    /// Of those that have labels of their own.
+    pub labels: BTreeMap<NodeId, Labels>,
+    /// The labels that all of them have.
+    pub shared: Labels,
+    /// The one that was given with several addresses.
+    pub ambiguous: Option<NodeId>,
+}
+
+/// A node as it is added: id, address and labels.
+pub(crate) type Checked = (NodeId, String, Labels);
 
 /// What the nodes of a record come to.
 #[derive(Default)]
 pub(crate) struct RawNodes {
     given: bool,
     nodes: BTreeMap<NodeId, String>,
+    labels: BTreeMap<NodeId, Labels>,
+    /// The labels of all nodes: they stand once for many.
+    shared: Labels,
     ambiguous: Option<NodeId>,
     /// The reason that sorts first of those that the nodes gave, for the same reason in any order.
     wrong: Option<String>,
@@ -55,13 +83,20 @@ impl RawNodes {
         RawNodes { wrong: Some(reason.into()), ..RawNodes::none() }
     }
 
-    /// The nodes, and the one that was given with several addresses.
-    pub fn checked(self) -> Result<(BTreeMap<NodeId, String>, Option<NodeId>), String> {
-        match self.wrong {
+    /// The nodes, or why they are none.
+    pub fn checked(self) -> Result<Nodes, String> {
+        let RawNodes { given, nodes, labels, shared, ambiguous, wrong } = self;
+        match wrong {
             Some(wrong) => Err(wrong),
-            None if !self.given => Err("no nodes".into()),
-            None => Ok((self.nodes, self.ambiguous)),
+            None if !given => Err("no nodes".into()),
+            None => Ok(Nodes { nodes, labels, shared, ambiguous }),
         }
+    }
+
+    /// Labels of all nodes.
+    #[must_use]
+    pub fn sharing(self, labels: Labels) -> Self {
+        RawNodes { shared: labels, ..self }
     }
 
     fn refuse(&mut self, reason: String) {
@@ -71,13 +106,14 @@ impl RawNodes {
     }
 
     /// Adds a node, or the reason why it is none: one such node makes the record wrong.
-    pub fn add_checked(&mut self, node: Result<(NodeId, String), String>) {
+    pub fn add_checked(&mut self, node: Result<Checked, String>) {
         match node {
             Err(reason) => self.refuse(reason),
-            Ok((id, _)) if id.len() > MAX_NODE_ID => {
+            Ok((id, ..)) if id.len() > MAX_NODE_ID => {
                 self.refuse(format!("the identity of a node has more than {MAX_NODE_ID} bytes"));
             }
-            Ok((id, address)) => {
+            Ok((id, address, labels)) => {
+                add_labels(&mut self.labels, &id, &labels);
                 if !add_node(&mut self.nodes, id.clone(), address) {
                     self.ambiguous = first(self.ambiguous.take(), id);
                 }
@@ -91,11 +127,12 @@ impl RawNodes {
 struct RawNode {
     node_id: Text,
     agent_address: Text,
+    labels: Labels,
     wrong: Option<String>,
 }
 
 impl RawNode {
-    fn checked(self) -> Result<(NodeId, String), String> {
+    fn checked(self) -> Result<Checked, String> {
         if let Some(wrong) = self.wrong {
             return Err(wrong);
         }
@@ -107,7 +144,7 @@ impl RawNode {
             return Err("a node_id is empty".into());
         }
         let id = self.node_id.optional("node_id")?.unwrap_or_else(|| address.clone());
-        Ok((id, address))
+        Ok((id, address, self.labels))
     }
 }
 
@@ -174,10 +211,14 @@ impl<'de> Read<'de> for ReadNode {
 
     fn map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawNode, A::Error> {
         let (mut node_id, mut agent_address, mut wrong) = (None, None, None);
+        let (mut labels, mut class, mut group) = (None, None, None);
         while let Some(key) = map.next_key::<String>()? {
             let repeated = match key.as_str() {
                 "node_id" => node_id.replace(map.next_value()?).is_some(),
                 "agent_address" => agent_address.replace(map.next_value()?).is_some(),
+                "labels" => labels.replace(map.next_value()?).is_some(),
+                "node_class" => class.replace(map.next_value()?).is_some(),
+                "node_group" => group.replace(map.next_value()?).is_some(),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                     false
@@ -188,6 +229,42 @@ impl<'de> Read<'de> for ReadNode {
             }
         }
         let (node_id, agent_address) = (node_id.unwrap_or_default(), agent_address.unwrap_or_default());
-        Ok(RawNode { node_id, agent_address, wrong })
+        let NodeLabels(mut labels) = labels.unwrap_or_default();
+        for (name, value) in [("node_class", class), ("node_group", group)] {
+            if let Some(Text::Given(value)) = value {
+                add_label(&mut labels, name, &value);
+            }
+        }
+        Ok(RawNode { node_id, agent_address, labels, wrong })
+    }
+}
+
+/// The labels of a node. What is no label is left out: none makes a node wrong.
+#[derive(Default)]
+struct NodeLabels(Labels);
+
+struct ReadLabels;
+
+impl<'de> Deserialize<'de> for NodeLabels {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Lenient(ReadLabels))
+    }
+}
+
+impl<'de> Read<'de> for ReadLabels {
+    type Output = NodeLabels;
+
+    fn other(self, _: &'static str) -> NodeLabels {
+        NodeLabels::default()
+    }
+
+    fn map<A: MapAccess<'de>>(self, mut map: A) -> Result<NodeLabels, A::Error> {
+        let mut labels = Labels::new();
+        while let Some((name, value)) = map.next_entry::<String, Text>()? {
+            if let Text::Given(value) = value {
+                add_label(&mut labels, &name, &value);
+            }
+        }
+        Ok(NodeLabels(labels))
     }
 }

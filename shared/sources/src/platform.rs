@@ -1,7 +1,7 @@
 //! The source `platform`: what Replicante Platform knows, by `GET <url>/discover`.
 //!
-//! The answer is that of `http`, without cursors. `node_class` and `node_group` of a node are ignored: what a node is,
-//! its agent says.
+//! The answer is that of `http`, without cursors. `node_class` and `node_group` of a node are labels of it: what a node
+//! is, its agent says.
 
 use replicante_model::record::SourceAnswer;
 use replicante_objects::{Endpoint, Fields};

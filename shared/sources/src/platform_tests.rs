@@ -18,6 +18,10 @@ async fn clusters_and_their_nodes_are_those_that_platform_knows() {
     assert_eq!(answer.clusters.keys().collect::<Vec<_>>(), ["empty", "orders"]);
     assert_eq!(answer.clusters["orders"].nodes["orders-2"], "http://10.0.0.2:8000");
     assert!(answer.rejected.is_empty() && answer.repeated.is_empty());
+    let labels = &answer.clusters["orders"].labels;
+    assert_eq!(labels["orders-1"], [("node_class".into(), "mongo.replica".into())].into());
+    let both = [("node_class".into(), "mongo.replica".into()), ("node_group".into(), "eu".into())];
+    assert_eq!(labels["orders-2"], both.into());
     let asked = server.asked.lock().unwrap()[0].clone();
     assert_eq!((asked.method.as_str(), asked.body.as_str()), ("GET", ""));
     assert_eq!(asked.target, "/clusters/discover?secret=hunter2", "the server's URL has a path and a query");

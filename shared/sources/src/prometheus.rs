@@ -2,11 +2,13 @@
 //!
 //! The form is <https://prometheus.io/docs/prometheus/latest/http_sd/>: a list of target groups, each with labels. A
 //! label tells the cluster of a group; groups of the same cluster are one cluster. A node is known by its address,
-//! since a target has no other name. Labels that no setting names are ignored.
+//! since a target has no other name. Its group's other labels are its own, but for those that begin with two underscores: they
+//! are for Prometheus itself.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
+use replicante_model::labels::{Labels, add_label};
 use replicante_model::record::SourceAnswer;
 use replicante_objects::{Endpoint, Fields};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess};
@@ -193,7 +195,7 @@ impl<'de> Read<'de> for GroupSeed<'_> {
                     let seed = TargetsSeed { source: self.source, most: self.nodes, too_many: self.too_many };
                     targets.replace(map.next_value_seed(seed)?).is_some()
                 }
-                "labels" => labels.replace(map.next_value::<Labels>()?).is_some(),
+                "labels" => labels.replace(map.next_value::<GroupLabels>()?).is_some(),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                     false
@@ -211,7 +213,7 @@ impl<'de> Read<'de> for GroupSeed<'_> {
 }
 
 impl Prometheus {
-    fn record(&self, targets: Option<RawNodes>, labels: Labels) -> RawRecord {
+    fn record(&self, targets: Option<RawNodes>, labels: GroupLabels) -> RawRecord {
         let label = |name: &String| {
             labels
                 .0
@@ -231,7 +233,23 @@ impl Prometheus {
             Some(name) => label(name).unwrap_or_default(),
             None => Text::Missing,
         };
-        RawRecord::of(id, display_name, targets.unwrap_or_else(|| RawNodes::refused("no targets")))
+        let nodes = targets.unwrap_or_else(|| RawNodes::refused("no targets"));
+        RawRecord::of(id, display_name, nodes.sharing(self.labels(&labels)))
+    }
+
+    /// The labels of a group that its targets have as nodes. What two of them say is the cluster's.
+    fn labels(&self, labels: &GroupLabels) -> Labels {
+        let mut kept = Labels::new();
+        for (name, value) in labels.0.iter().flatten() {
+            let is_cluster = *name == self.cluster_label || Some(name) == self.display_name_label.as_ref();
+            if let Text::Given(value) = value
+                && !is_cluster
+                && !name.starts_with("__")
+            {
+                add_label(&mut kept, name, value);
+            }
+        }
+        kept
     }
 }
 
@@ -269,7 +287,9 @@ impl<'de> Read<'de> for TargetsSeed<'_> {
             }
             let target = target.optional("a target").map(Option::unwrap_or_default);
             nodes.add_checked(
-                target.and_then(|target| self.source.address(&target)).map(|url| (url.clone(), url)),
+                target
+                    .and_then(|target| self.source.address(&target))
+                    .map(|url| (url.clone(), url, Labels::new())),
             );
         }
         Ok(nodes)
@@ -277,38 +297,38 @@ impl<'de> Read<'de> for TargetsSeed<'_> {
 }
 
 /// The labels of a group, or why they are none. A value that is no text matters only where it is asked for.
-struct Labels(Result<BTreeMap<String, Text>, String>);
+struct GroupLabels(Result<BTreeMap<String, Text>, String>);
 
-impl Default for Labels {
+impl Default for GroupLabels {
     fn default() -> Self {
-        Labels(Ok(BTreeMap::new()))
+        GroupLabels(Ok(BTreeMap::new()))
     }
 }
 
 struct ReadLabels;
 
 impl<'de> Read<'de> for ReadLabels {
-    type Output = Labels;
+    type Output = GroupLabels;
 
-    fn other(self, what: &'static str) -> Labels {
+    fn other(self, what: &'static str) -> GroupLabels {
         if what == "null" {
-            Labels::default()
+            GroupLabels::default()
         } else {
-            Labels(Err(format!("labels is {what}: expected an object")))
+            GroupLabels(Err(format!("labels is {what}: expected an object")))
         }
     }
 
-    fn map<A: MapAccess<'de>>(self, mut map: A) -> Result<Labels, A::Error> {
+    fn map<A: MapAccess<'de>>(self, mut map: A) -> Result<GroupLabels, A::Error> {
         let mut values = BTreeMap::new();
         let mut repeated = false;
         while let Some((name, value)) = map.next_entry()? {
             repeated |= values.insert(name, value).is_some();
         }
-        Ok(Labels(if repeated { Err("a label is given twice".into()) } else { Ok(values) }))
+        Ok(GroupLabels(if repeated { Err("a label is given twice".into()) } else { Ok(values) }))
     }
 }
 
-impl<'de> Deserialize<'de> for Labels {
+impl<'de> Deserialize<'de> for GroupLabels {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Lenient(ReadLabels))
     }

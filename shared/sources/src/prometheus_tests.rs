@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use replicante_model::record::RejectedRecord;
 use replicante_objects::Limits;
 use serde_json::{Value, json};
 
@@ -36,6 +37,48 @@ fn the_groups_of_a_label_are_one_cluster_and_that_is_not_reported() {
     assert_eq!(orders.nodes.values().collect::<Vec<_>>(), addresses, "a target has no other name");
     assert_eq!(orders.display_name.as_deref(), Some("Orders"));
     assert!(answer.repeated.is_empty() && answer.rejected.is_empty());
+}
+
+#[test]
+fn the_other_labels_of_a_group_are_those_of_its_targets() {
+    let answer = parse(json!([
+        { "targets": ["a:1", "b:1"], "labels": {
+            "__meta_dc": "london", "__address__": "x", "cluster": "orders", "title": "Orders", "rack": "r2", "n": 5, "e": "",
+        } },
+        { "targets": ["b:1"], "labels": { "cluster": "orders", "rack": "r1", "zone": "eu" } },
+        { "targets": ["c:1"], "labels": { "cluster": "orders" } },
+    ]));
+    let labels = json!(answer.clusters["orders"].labels);
+    let expected = json!({ "http://a:1": { "rack": "r2" }, "http://b:1": { "rack": "r1", "zone": "eu" } });
+    assert_eq!(
+        labels, expected,
+        "what names the cluster is the cluster's, and of two values the first counts"
+    );
+    assert!(answer.rejected.is_empty(), "no label makes a record wrong");
+}
+
+#[test]
+fn labels_that_stand_once_and_would_be_kept_for_too_many_targets_are_left_out_and_that_is_told() {
+    let group = |targets: usize, labels: usize| {
+        let mut all: serde_json::Map<String, Value> =
+            (0..labels).map(|n| (format!("{n:0>63}"), json!("v".repeat(256)))).collect();
+        all.insert("cluster".into(), json!(format!("c{targets}")));
+        json!({ "targets": (0..targets).map(|n| format!("a{n}:1")).collect::<Vec<_>>(), "labels": all })
+    };
+    // 32 labels of 335 bytes each: 6,260 nodes have just less than 64 MiB.
+    let answer = parse(json!([group(6_000, 32), group(100, 32)]));
+    assert_eq!(answer.clusters["c6000"].labels.len() + answer.clusters["c100"].labels.len(), 6_100);
+    assert!(answer.rejected.is_empty());
+    for order in [[6_000, 100, 300], [300, 6_000, 100]] {
+        let answer = parse(json!(order.map(|targets| group(targets, 32))));
+        assert!(answer.clusters.values().all(|record| record.labels.is_empty()), "all or none, in any order");
+        assert_eq!(answer.clusters.values().map(|record| record.nodes.len()).sum::<usize>(), 6_400);
+        let told = [RejectedRecord {
+            record: "(labels)".into(),
+            reason: "the labels of all nodes have more than 64 MiB: none of them is kept".into(),
+        }];
+        assert_eq!(answer.rejected, told);
+    }
 }
 
 #[test]

@@ -6,13 +6,14 @@
 
 use std::cell::Cell;
 
+use replicante_model::labels::Labels;
 use replicante_model::name::check_id;
 use replicante_model::observation::{MAX_REASON, MAX_TEXT, cut};
 use replicante_model::record::{ClusterRecord, NodeId, RejectedRecord};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess};
 
 use crate::lenient::{Lenient, Read, Text};
-use crate::node::{NodesSeed, RawNodes};
+use crate::node::{Nodes, NodesSeed, RawNodes};
 
 /// How much of an id names a rejected record, in characters.
 const MAX_SHOWN_ID: usize = 160;
@@ -32,6 +33,8 @@ pub(crate) struct RawRecord {
 /// first, since one is enough to look into.
 pub(crate) struct Accepted {
     pub record: ClusterRecord,
+    /// The labels that all of its nodes have beside their own.
+    pub shared: Labels,
     pub ambiguous: Option<NodeId>,
 }
 
@@ -68,8 +71,9 @@ impl RawRecord {
         check_id(&cluster_id).map_err(|error| error.to_string())?;
         let display_name = self.display_name.optional("display_name")?;
         let display_name = display_name.map(|name| cut(&name, MAX_TEXT).into());
-        let (nodes, ambiguous) = self.nodes.checked()?;
-        Ok(Accepted { record: ClusterRecord { cluster_id, display_name, nodes }, ambiguous })
+        let Nodes { nodes, labels, shared, ambiguous } = self.nodes.checked()?;
+        let record = ClusterRecord { cluster_id, display_name, nodes, labels };
+        Ok(Accepted { record, shared, ambiguous })
     }
 }
 

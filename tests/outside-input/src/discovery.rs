@@ -7,6 +7,7 @@ use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex};
 
+use replicante_model::labels::{MAX_LABEL, MAX_LABEL_NAME, MAX_LABELS};
 use replicante_model::name::check_id;
 use replicante_model::observation::{MAX_REASON, MAX_TEXT};
 use replicante_model::record::SourceAnswer;
@@ -82,7 +83,10 @@ impl Form {
             }),
             _ => json!({
                 "cluster_id": id, "display_name": "Orders", "nodes": [
-                    { "node_id": "n1", "agent_address": "http://agent-1:8000/", "node_class": "x", "node_group": null },
+                    {
+                        "node_id": "n1", "agent_address": "http://agent-1:8000/", "node_class": "x", "node_group": null,
+                        "labels": { "rack": "r1" },
+                    },
                     "http://agent-2:8000",
                 ],
             }),
@@ -212,10 +216,18 @@ fn fits(answer: &SourceAnswer) {
     for (id, record) in &answer.clusters {
         assert!(*id == record.cluster_id && check_id(id).is_ok(), "{id}");
         assert!(record.nodes.len() <= NODES);
+        assert!(record.labels.keys().all(|node| record.nodes.contains_key(node)));
         assert!(record.display_name.as_ref().is_none_or(|name| (1..=MAX_TEXT).contains(&name.len())));
         for (node, address) in &record.nodes {
             assert!((1..=MAX_NODE_ID).contains(&node.len()), "{node}");
             assert_eq!(normalise(address).as_deref(), Ok(address.as_str()));
+        }
+    }
+    for labels in answer.clusters.values().flat_map(|record| record.labels.values()) {
+        assert!((1..=MAX_LABELS).contains(&labels.len()));
+        for (name, value) in labels {
+            assert!((1..=MAX_LABEL_NAME).contains(&name.chars().count()), "{name}");
+            assert!((1..=MAX_LABEL).contains(&value.chars().count()), "{value}");
         }
     }
     assert!(answer.rejected.is_sorted_by(|one, next| one < next), "{:?}", answer.rejected);

@@ -105,7 +105,7 @@ pub async fn nodes(args: &NodesArgs) -> Result<(), CliError> {
         let hint = "get clusters shows them all";
         Ok(Shown {
             json: json.collect(),
-            lines: parts::nodes(&nodes, width),
+            lines: parts::nodes(&nodes, args.list.output == ListOutput::Wide, width),
             nothing: nothing("nodes", &args.list, hint),
         })
     })
@@ -287,9 +287,10 @@ fn is_meant(args: &NodesArgs, node: &NodeView) -> bool {
     has_status(&args.status, node) && has_kind(&args.kind, node) && has_attributes(&args.attribute, node)
 }
 
+/// Whether the node's agent tells each of them, or its source does.
 fn has_attributes(wanted: &[(String, String)], node: &NodeView) -> bool {
     let told = |name: &String| node.details.as_ref().and_then(|details| details.attributes.get(name));
-    wanted.iter().all(|(name, value)| told(name) == Some(value))
+    wanted.iter().all(|(name, value)| told(name) == Some(value) || node.labels.get(name) == Some(value))
 }
 
 fn has_status(wanted: &[StatusArg], node: &NodeView) -> bool {
@@ -326,6 +327,24 @@ mod tests {
         assert!(has_attributes(&wanted(&[("rack", "r1"), ("zone", "a")]), &node));
         assert!(!has_attributes(&wanted(&[("rack", "r1"), ("zone", "b")]), &node));
         assert!(!has_attributes(&wanted(&[("rack", "")]), &node));
+    }
+
+    #[test]
+    fn nodes_are_chosen_by_labels_of_their_source_and_attributes_of_their_agents_alike() {
+        let mut node = NodeView::unseen("http://a");
+        node.labels =
+            [("node_class".to_owned(), "kafka".to_owned()), ("rack".to_owned(), "r1".to_owned())].into();
+        let has = |node: &NodeView, all: &[(&str, &str)]| {
+            let wanted: Vec<_> =
+                all.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            has_attributes(&wanted, node)
+        };
+        assert!(has(&node, &[("node_class", "kafka"), ("rack", "r1")]), "its agent never answered");
+        assert!(!has(&node, &[("rack", "r2")]) && !has(&node, &[("rack", "r1"), ("zone", "a")]));
+        let attributes = [("rack".to_owned(), "r2".to_owned()), ("zone".to_owned(), "a".to_owned())].into();
+        node.details = Some(replicante_model::observation::NodeDetails { attributes, ..Default::default() });
+        assert!(has(&node, &[("node_class", "kafka"), ("zone", "a")]), "one of each");
+        assert!(has(&node, &[("rack", "r1")]) && has(&node, &[("rack", "r2")]), "whoever says so");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::{files, out};
     replicante get clusters                  all clusters, with their health\n  \
     replicante get clusters -w --health degraded,down --sort health\n  \
     replicante get nodes 'zk-*' --status agent-down\n  \
-    replicante get nodes -l rack=r1          by an attribute that agents tell\n  \
+    replicante get nodes -l rack=r1          by a label of the source, or an attribute of the agent\n  \
     replicante get clusters -o json | jq -r '.[] | select(.health != \"healthy\") | .id'\n  \
     replicante get cluster zk-01             one cluster: its nodes, its shards, who leads them\n  \
     replicante get discoveries               the sources, and whether they answer\n\n\
@@ -142,7 +142,8 @@ pub struct NodesArgs {
     /// Only those of this kind, in any case: kafka
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub kind: Vec<String>,
-    /// Only those whose agent tells this attribute: rack=r1; may be given again, and all must fit
+    /// Only those with this label of their source, or this attribute of their agent: rack=r1; may be given again, and all must
+    /// fit
     #[arg(short = 'l', long, value_name = "NAME=VALUE", value_parser = attribute)]
     pub attribute: Vec<(String, String)>,
     #[command(flatten)]

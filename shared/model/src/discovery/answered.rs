@@ -141,8 +141,8 @@ impl<'a> Answered<'a> {
                 self.more = true;
                 return;
             }
+            known.record.retain_nodes(|node, _| !nodes.contains_key(node));
             for node in nodes.keys() {
-                known.record.nodes.remove(node);
                 known.nodes.forget(node);
             }
             known.forgotten.clone_from(nodes);
@@ -185,7 +185,7 @@ impl<'a> Answered<'a> {
             generation,
             owner,
         };
-        known.record.nodes.retain(|node, _| !forgotten.contains_key(node));
+        known.record.retain_nodes(|node, _| !forgotten.contains_key(node));
         let guarded = before.filter(|_| is_own).and_then(|before| self.nodes(id, before, &mut known));
         let is_as_before = before_and_on
             .is_some_and(|before| item(name, before, None, settings) == item(name, &known, None, settings));
@@ -223,8 +223,8 @@ impl<'a> Answered<'a> {
         let step = known.nodes.answered(named, &dropped, rules, words, usize::MAX, now);
         for node in dropped {
             let is_held = known.nodes.absent.get(&node).is_some_and(|absence| !absence.missing);
-            if let Some(address) = before.record.nodes.get(&node).filter(|_| is_held) {
-                known.record.nodes.insert(node, address.clone());
+            if is_held {
+                known.record.take_node(&node, &before.record);
             }
         }
         step.guarded.map(|guarded| shrink(Some(id), guarded, &known.nodes.absent))
@@ -318,8 +318,8 @@ mod tests {
     fn record(id: &str, address: &str) -> ClusterRecord {
         ClusterRecord {
             cluster_id: id.into(),
-            display_name: None,
             nodes: [("n1".to_string(), address.to_string())].into(),
+            ..ClusterRecord::default()
         }
     }
 

@@ -9,6 +9,7 @@ use replicante_model::actions::{ActionDetails, ActionView};
 use replicante_model::change::{
     AddressChange, Change, ClusterHeader, RecordDifference, RoleOf, Shrink, SnapshotHeader, SnapshotPart,
 };
+use replicante_model::labels::Labels;
 use replicante_model::maintenance::Maintenance;
 use replicante_model::object::ObjectChange;
 use replicante_model::observation::{AgentInfo, AgentVersion, NodeDetails, Role};
@@ -101,6 +102,10 @@ fn details() -> NodeDetails {
     }
 }
 
+fn labels() -> Labels {
+    [("node_class".to_string(), "mongo".to_string())].into()
+}
+
 fn agent_down() -> NodeStatus {
     NodeStatus::AgentDown { reason: "connect timeout".into() }
 }
@@ -153,6 +158,7 @@ fn snapshot() -> SnapshotPart {
         agent: Some(agent("0.1.0")),
         details: Some(details()),
         cluster_name: Some("Orders".into()),
+        labels: labels(),
         ..NodeView::unseen(address())
     };
     let down = NodeView { missing_since: Some(NOW), ..NodeView::unseen("https://mongo-3.example.com:8000") };
@@ -227,7 +233,7 @@ pub fn examples() -> Vec<Change> {
         Change::ClusterIdentityConflict(conflict()),
         Change::ClusterIdentityResolved(conflict()),
         Change::ClusterSnapshot(Box::new(snapshot())),
-        Change::AgentNew { node: node(), address: address() },
+        Change::AgentNew { node: node(), address: address(), labels: labels() },
         Change::AgentUp { node: node(), before: agent_down(), after: NodeStatus::Up },
         Change::AgentDown { node: node(), before: NodeStatus::Up, after: agent_down() },
         Change::AgentInfoNew { node: node(), after: agent("0.1.0") },
@@ -242,9 +248,11 @@ pub fn examples() -> Vec<Change> {
         Change::NodeChanged {
             node: node(),
             before: object(
-                json!({"version": "5.0.15", "condition": "JOINING_CLUSTER", "attributes": {"zone": "eu-1a"}}),
+                json!({"version": "5.0.15", "condition": "JOINING_CLUSTER", "attributes": {"zone": "eu-1a"}, "labels": {"rack": null}}),
             ),
-            after: object(json!({"version": "5.0.16", "condition": null, "attributes": {"zone": "eu-1b"}})),
+            after: object(
+                json!({"version": "5.0.16", "condition": null, "attributes": {"zone": "eu-1b"}, "labels": {"rack": "r1"}}),
+            ),
         },
         Change::NodeUp { node: node(), before: node_down(), after: NodeStatus::Up },
         Change::NodeDown { node: node(), before: NodeStatus::Up, after: node_down() },

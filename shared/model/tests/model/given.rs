@@ -24,8 +24,8 @@ pub fn item(nodes: &[&str]) -> DiscoveredCluster {
     DiscoveredCluster {
         record: ClusterRecord {
             cluster_id: CLUSTER.into(),
-            display_name: None,
             nodes: nodes.iter().map(|node| ((*node).into(), url(node))).collect(),
+            ..ClusterRecord::default()
         },
         discovery: "fleet".into(),
         ..DiscoveredCluster::default()

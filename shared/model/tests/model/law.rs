@@ -11,6 +11,7 @@ use replicante_model::change::Change;
 use replicante_model::diff::diff;
 use replicante_model::event::Event;
 use replicante_model::fold::fold;
+use replicante_model::labels::Labels;
 use replicante_model::maintenance::Maintenance;
 use replicante_model::observation::{
     AgentInfo, AgentVersion, Failure, NodeDetails, NodeReport, Observation, Role, ShardReport,
@@ -125,6 +126,16 @@ fn observation(node: usize) -> impl Strategy<Value = Option<Observation>> {
     ]
 }
 
+fn labels() -> impl Strategy<Value = Labels> {
+    let labels = prop::collection::vec(prop::option::of(0..2i32), 3);
+    let name = |at: usize| ["rack", "node_class", "a \"label\"/ü"][at].to_string();
+    let some = labels.prop_map(move |labels: Vec<Option<i32>>| {
+        let given = labels.into_iter().enumerate();
+        given.filter_map(|(at, value)| Some((name(at), format!("r{}", value?)))).collect()
+    });
+    prop_oneof![2 => Just(Labels::new()), 3 => some]
+}
+
 fn settings() -> impl Strategy<Value = AgentSettings> {
     (1..=3u32, 1..=3u32, prop::bool::weighted(0.2)).prop_map(|(down, up, ignore)| AgentSettings {
         failures_before_down: down,
@@ -135,8 +146,9 @@ fn settings() -> impl Strategy<Value = AgentSettings> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    // In the record at some address; missing; or removed.
-    let place = prop_oneof![8 => (0..4).prop_map(Some).prop_map(Ok), 1 => Just(Ok(None)), 1 => Just(Err(()))];
+    // In the record at some address, with some labels; missing; or removed.
+    let there = (0..4, labels()).prop_map(Some).prop_map(Ok);
+    let place = prop_oneof![8 => there, 1 => Just(Ok(None)), 1 => Just(Err(()))];
     let present = prop::collection::vec(place, NODES.len());
     let heard =
         [observation(0), observation(1), observation(2), observation(3), observation(4)].prop_map(Vec::from);
@@ -150,15 +162,18 @@ fn step() -> impl Strategy<Value = Step> {
         input.removed = (end == 0 || end == 4).then_some(Removal { at: NOW, actor: None });
         input.discovery = if discovery == 0 { "other".into() } else { "fleet".into() };
         input.agents = agents;
-        for (node, address) in NODES.iter().zip(present) {
+        for (node, place) in NODES.iter().zip(present) {
             // An id that is an URL is the address itself.
-            if address == Ok(None) {
+            if place == Ok(None) {
                 input.missing_nodes.insert((*node).to_string(), NOW);
             }
-            if let Ok(Some(address)) = address {
+            if let Ok(Some((address, labels))) = place {
                 let other = format!("http://10.0.0.{}:8000", address / 3);
                 let address = if node.starts_with("http") { (*node).to_string() } else { other };
                 input.record.nodes.insert((*node).to_string(), address);
+                if !labels.is_empty() {
+                    input.record.labels.insert((*node).to_string(), labels);
+                }
             }
         }
         let heard: BTreeMap<_, _> = NODES

@@ -137,8 +137,10 @@ impl Source {
             }
         }
         let record = |(id, nodes): (String, BTreeSet<String>)| {
+            let labels =
+                nodes.iter().map(|node| (node.clone(), [("is".into(), node.clone())].into())).collect();
             let nodes = nodes.into_iter().map(|node| (node.clone(), format!("http://{node}"))).collect();
-            (id.clone(), ClusterRecord { cluster_id: id, display_name: None, nodes })
+            (id.clone(), ClusterRecord { cluster_id: id, display_name: None, nodes, labels })
         };
         let list = told.unwrap_or_else(|| self.list.clone());
         Some(SourceAnswer { clusters: list.into_iter().map(record).collect(), rejected, repeated })
@@ -296,6 +298,10 @@ impl World {
             assert!(
                 record.nodes.keys().all(|node| known.record.nodes.contains_key(node)),
                 "{id} has its nodes"
+            );
+            assert!(
+                known.record.labels.keys().eq(known.record.nodes.keys()),
+                "{id}: each node has its labels"
             );
             let oracle = self.nodes.entry(id.clone()).or_default();
             let Some(before) = before.clusters.get(id) else {

@@ -16,6 +16,7 @@ mod given;
 mod golden;
 mod history;
 mod identity;
+mod labels;
 mod law;
 mod lifecycle;
 mod limits;

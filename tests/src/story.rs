@@ -2,6 +2,9 @@
 
 use replicante_fleet::{AgentState, Change, Kind, StoreState};
 
+/// What is no longer reported is removed at once, so that an answer more, after a fault, changes nothing.
+pub const REMOVAL: &str = "  removal: { grace: 0s, confirmations: 1, max_shrink: off }\n";
+
 /// The clusters of the story, in the order in which they are refreshed.
 pub const CLUSTERS: [&str; 3] = ["late", "rs", "zk"];
 
