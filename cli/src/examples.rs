@@ -36,7 +36,7 @@ fn example(line: &str) -> Option<Example> {
 }
 
 /// The words of a command line up to a pipe, the next command or what it is written to. Quotes are single ones.
-fn words(typed: &str) -> Vec<String> {
+pub fn words(typed: &str) -> Vec<String> {
     let mut words = Vec::new();
     let (mut word, mut quoted, mut any) = (String::new(), false, false);
     for c in typed.chars().chain([' ']) {

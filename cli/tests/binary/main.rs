@@ -6,6 +6,7 @@
 
 mod context;
 mod doctor;
+mod elsewhere;
 mod examples;
 mod history;
 mod operate;
@@ -15,6 +16,7 @@ mod removal;
 mod s3;
 mod secrets;
 mod sigkill;
+mod watch;
 mod wrong;
 
 use std::io::{BufRead, BufReader, Read};
