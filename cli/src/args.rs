@@ -1,9 +1,11 @@
 //! The command line: its commands and what their values may be.
 
+use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use replicante_model::Timestamp;
 use replicante_model::time::{human, parse_human};
@@ -31,6 +33,9 @@ use crate::commands::status::StatusArgs;
 use crate::commands::task::TaskArgs;
 use crate::commands::up::UpArgs;
 use crate::commands::validate::ValidateArgs;
+use crate::error::CliError;
+use crate::out;
+use crate::view::text::clean;
 
 /// An always current picture of many datastore clusters, and an ordered history of every change in them.
 #[derive(Debug, Parser)]
@@ -41,7 +46,8 @@ use crate::commands::validate::ValidateArgs;
                   replicante demo --for 30s   shows it all on a simulated fleet\n  \
                   replicante up -f FILE       runs it on this machine, for your own\n\n\
                   Colours are for terminals alone; NO_COLOR turns them off.\n\
-                  Exit codes: 0 it worked, 1 something failed, 2 wrong usage."
+                  Exit codes: 0 it worked, 1 something failed, 2 wrong usage; status, doctor and\n\
+                  discovery test also 3 warnings or differences, 4 something is bad."
 )]
 pub struct Cli {
     /// What commands take as `--context`, here before their name: clap hands it on to [`PlaceArgs`].
@@ -130,6 +136,57 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+impl Cli {
+    /// Reads the command line. Help and the version are written at once, and leave an exit code alone.
+    ///
+    /// # Errors
+    /// When nothing is left to run. What is wrong is said in one line, where clap would write several.
+    pub fn read(words: &[OsString]) -> Result<Self, CliError> {
+        let error = match Cli::try_parse_from(words) {
+            Ok(cli) => return Ok(cli),
+            Err(error) => error,
+        };
+        let is_asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+        if is_asked || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            // Nobody to tell is no reason to fail.
+            let _ = error.print();
+            return Err(CliError::Result(u8::from(error.exit_code() != 0) * 2));
+        }
+        let help = format!("{} {}--help", out::program(), path(words));
+        Err(CliError::Usage(format!("{}; see {help}", in_one_line(&error.to_string()))))
+    }
+}
+
+/// The names of the commands that are typed, each with a space behind it.
+fn path(words: &[OsString]) -> String {
+    let mut path = String::new();
+    let mut command = &Cli::command();
+    for word in words.iter().skip(1) {
+        if let Some(found) = command.find_subcommand(word) {
+            path.push_str(found.get_name());
+            path.push(' ');
+            command = found;
+        }
+    }
+    path
+}
+
+/// What clap says, without what leads to the help: that of a paragraph goes on, the next paragraph follows a semicolon.
+fn in_one_line(text: &str) -> String {
+    let text = text.trim_start_matches("error: ");
+    let paragraphs = text.split("\n\n").map(|paragraph| {
+        let lines = paragraph.lines().map(str::trim).filter(|line| !line.is_empty());
+        lines.collect::<Vec<_>>().join(" ")
+    });
+    let is_said = |paragraph: &String| {
+        !paragraph.is_empty()
+            && !paragraph.starts_with("Usage:")
+            && !paragraph.starts_with("For more information")
+    };
+    let said: Vec<String> = paragraphs.filter(is_said).collect();
+    clean(&said.join("; ")).into_owned()
 }
 
 impl Command {
@@ -254,6 +311,22 @@ mod tests {
             assert_eq!(refused(text), refused("soon"), "{text}");
         }
         insta::assert_snapshot!(refused("soon"), @"expected how long ago (2h, 1d12h), `now`, or a time with its offset (2026-11-23T08:30:00Z)");
+    }
+
+    #[test]
+    fn wrong_usage_is_said_in_one_line() {
+        let said = |typed: &str| {
+            let words: Vec<OsString> =
+                std::iter::once("replicante").chain(typed.split(' ')).map(OsString::from).collect();
+            Cli::read(&words).unwrap_err().to_string().replace("cargo run --release --", "replicante")
+        };
+        insta::assert_snapshot!(said("at a --time 08:30"), @"invalid value '08:30' for '--time <TIME>': expected how long ago (2h, 1d12h), `now`, or a time with its offset (2026-11-23T08:30:00Z); see replicante at --help");
+        insta::assert_snapshot!(said("at"), @"the following required arguments were not provided: --time <TIME> <CLUSTER>; see replicante at --help");
+        insta::assert_snapshot!(said("get clusters -o tabel"), @"invalid value 'tabel' for '--output <OUTPUT>' [possible values: table, wide, json, yaml]; tip: a similar value exists: 'table'; see replicante get clusters --help");
+        insta::assert_snapshot!(said("evnts"), @"unrecognized subcommand 'evnts'; tip: a similar subcommand exists: 'events'; see replicante --help");
+        insta::assert_snapshot!(said("maintenance begin a"), @"the following required arguments were not provided: --until <TIME>; see replicante maintenance begin --help");
+        insta::assert_snapshot!(said("get clusters --helath down"), @"unexpected argument '--helath' found; tip: a similar argument exists: '--health'; see replicante get clusters --help");
+        insta::assert_snapshot!(said("pause cluster a\nb\u{1b}[2J c"), @"unexpected argument 'c' found; see replicante pause cluster --help");
     }
 
     #[test]

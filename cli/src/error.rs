@@ -61,6 +61,11 @@ pub enum CliError {
 }
 
 impl CliError {
+    /// Whether the same may work some time later: see [`AwsError::is_passing`].
+    pub fn is_passing(&self) -> bool {
+        matches!(self, CliError::Aws(error) if error.is_passing())
+    }
+
     /// The exit code: 0 for a closed pipe, 2 for wrong usage, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {

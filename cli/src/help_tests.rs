@@ -40,6 +40,43 @@ fn every_example_of_the_help_can_be_typed() {
     assert!(without.is_empty(), "without an example: {without:?}");
 }
 
+/// The names of all commands that are shown, those above them first.
+fn paths(command: &clap::Command, above: &[&str]) -> Vec<Vec<String>> {
+    let shown = command.get_subcommands().filter(|one| !one.is_hide_set() && one.get_name() != "help");
+    shown
+        .flat_map(|one| {
+            let path = [above, &[one.get_name()]].concat();
+            let own = path.iter().map(|name| (*name).to_owned()).collect();
+            std::iter::once(own).chain(paths(one, &path))
+        })
+        .collect()
+}
+
+/// The texts of those commands that are not written below, one a file.
+#[test]
+fn the_help_of_every_other_command_is_word_for_word_that_of_its_file() {
+    let here = include_str!("help_tests.rs");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/help");
+    let mut files = Vec::new();
+    for path in paths(&Cli::command(), &[]) {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        if here.contains(&format!("help(&{path:?})")) {
+            continue;
+        }
+        let name = path.join("-");
+        let mut settings = insta::Settings::clone_current();
+        settings.set_snapshot_path(&folder);
+        settings.set_prepend_module_to_snapshot(false);
+        settings.set_omit_expression(true);
+        settings.bind(|| insta::assert_snapshot!(name.as_str(), help(&path)));
+        files.push(format!("{name}.snap"));
+    }
+    let known =
+        std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let left: Vec<String> = known.filter(|file| file.ends_with(".snap") && !files.contains(file)).collect();
+    assert!(left.is_empty(), "of commands that there are no more: {left:?}");
+}
+
 #[test]
 fn the_help_lists_the_commands() {
     insta::assert_snapshot!(help(&[]), @"
@@ -93,7 +130,8 @@ fn the_help_lists_the_commands() {
       replicante up -f FILE       runs it on this machine, for your own
 
     Colours are for terminals alone; NO_COLOR turns them off.
-    Exit codes: 0 it worked, 1 something failed, 2 wrong usage.
+    Exit codes: 0 it worked, 1 something failed, 2 wrong usage; status, doctor and
+    discovery test also 3 warnings or differences, 4 something is bad.
     ");
 }
 

@@ -47,16 +47,21 @@ pub mod wait;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use replicante_model::Kind;
 
 use crate::args::{Cli, Command};
 use crate::error::CliError;
 use crate::view::style::Tone;
 
-/// Parses the command line and runs the command. Exit codes: 0 it worked, 1 something failed, 2 wrong usage.
+/// Reads the command line and runs the command. Exit codes: 0 it worked, 1 something failed, 2 wrong usage; some commands
+/// have more.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let words: Vec<_> = std::env::args_os().collect();
+    let cli = match Cli::read(&words) {
+        Ok(cli) => cli,
+        Err(error) => return fail(&error),
+    };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&CliError::Failed(format!("starting threads: {error}"))),

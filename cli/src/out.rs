@@ -39,8 +39,16 @@ pub fn json(value: &impl serde::Serialize) -> Result<(), CliError> {
 /// # Errors
 /// [`CliError::Closed`] when nobody reads any more.
 pub fn yaml(value: &impl serde::Serialize) -> Result<(), CliError> {
+    raw(as_yaml(value)?.as_bytes())
+}
+
+/// A value as YAML, without the end of its last line.
+///
+/// # Errors
+/// When it can't be written so.
+pub fn as_yaml(value: &impl serde::Serialize) -> Result<String, CliError> {
     let text = serde_saphyr::to_string(value).map_err(|error| CliError::Failed(error.to_string()))?;
-    raw(text.trim_end().as_bytes())
+    Ok(text.trim_end().to_owned())
 }
 
 /// Writes a note to the standard error output: it never mixes with what a pipe takes.

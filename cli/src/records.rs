@@ -18,16 +18,32 @@ const AT_ONCE: usize = 8;
 /// # Errors
 /// When the table can't be read.
 pub async fn heads(table: &Table, kind: Kind) -> Result<Vec<Head>, AwsError> {
+    let (heads, damaged) = readable(table, kind).await?;
+    damaged.iter().for_each(|damaged| out::note(note(damaged)));
+    Ok(heads)
+}
+
+/// All heads of a kind, by name, and what is wrong with those that can't be read.
+///
+/// # Errors
+/// When the table can't be read.
+pub async fn readable(table: &Table, kind: Kind) -> Result<(Vec<Head>, Vec<AwsError>), AwsError> {
     progress::say("reading the table");
     let shards: Vec<Heads> = stream::iter(0..SPREAD_SHARDS)
         .map(|shard| table.heads(kind, shard))
         .buffer_unordered(AT_ONCE)
         .try_collect()
         .await?;
-    for damaged in shards.iter().flat_map(|shard| &shard.unreadable) {
-        out::note(Tone::Bad.paint(&clean(&damaged.to_string())));
+    let (mut heads, mut damaged) = (Vec::new(), Vec::new());
+    for shard in shards {
+        heads.extend(shard.heads);
+        damaged.extend(shard.unreadable);
     }
-    let mut heads: Vec<Head> = shards.into_iter().flat_map(|shard| shard.heads).collect();
-    heads.sort_by(|a, b| a.record.cmp(&b.record));
-    Ok(heads)
+    heads.sort_by(|a: &Head, b: &Head| a.record.cmp(&b.record));
+    Ok((heads, damaged))
+}
+
+/// What is said of a record that can't be read.
+pub fn note(damaged: &AwsError) -> String {
+    Tone::Bad.paint(&clean(&damaged.to_string()))
 }

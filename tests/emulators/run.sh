@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs the end-to-end tests, and those of the examples for consumers, on emulators that share no code with the embedded
-# ones: moto for DynamoDB and SQS, kinesis-local for Kinesis. Arguments go to the tests:
-# `tests/emulators/run.sh history::`.
+# Runs the end-to-end tests, those of the examples for consumers, and the commands of docs/cli.md (`elsewhere::`) on
+# emulators that share no code with the embedded ones: moto for DynamoDB and SQS, kinesis-local for Kinesis. Arguments
+# go to the tests: `tests/emulators/run.sh history::`.
 #
 # Needs Python with pip, Node.js with npm, and package registries; no Docker, no AWS account. What it installs and the
 # logs of the emulators go into the target folder. The emulators end with this script, however it ends.
@@ -88,12 +88,16 @@ run_tests() {
     cargo test --locked --workspace --test end_to_end -- --skip cost:: --skip restart:: --skip size:: "$@" 2>&1 \
         | tee "$home/tests.log"
     cargo test --locked --workspace --test consumers -- --include-ignored "$@" 2>&1 | tee "$home/consumers.log"
+    # What the commands of docs/cli.md show here is left in tmp/cli-elsewhere.md of the target folder.
+    if (($# == 0)) || [[ $* == *elsewhere::* ]]; then
+        cargo test --locked --workspace --test binary -- elsewhere:: 2>&1 | tee "$home/binary.log"
+    fi
 }
 
 # passed NAME: how many tests passed, by the log of that name.
 passed() {
     local count
-    count=$(sed -n 's/^test result: ok\. \([0-9]*\) passed.*/\1/p' "$home/$1.log")
+    count=$(sed -n 's/^test result: ok\. \([0-9]*\) passed.*/\1/p' "$home/$1.log" 2>/dev/null || true)
     echo "${count:-0}"
 }
 
@@ -129,13 +133,16 @@ export REPLICANTE_TEST_AWS_ENDPOINT_URL_KINESIS="http://127.0.0.1:$kinesis"
 # The example in Python needs boto3, which moto brought.
 export REPLICANTE_TEST_PYTHON="$home/venv/bin/python"
 
+# Of an earlier run, perhaps.
+rm -f "$home"/{tests,consumers,binary}.log
 run_tests "$@" &
 jobs="$jobs $!"
 wait $!
 
 tests=$(passed tests)
 consumers=$(passed consumers)
-if ((tests + consumers == 0)); then
+commands=$(passed binary)
+if ((tests + consumers + commands == 0)); then
     echo "no test ran" >&2
     exit 1
 fi

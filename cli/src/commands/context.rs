@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::contexts::{Context, Contexts, path};
 use crate::error::CliError;
@@ -172,21 +172,24 @@ fn add(contexts: &mut Contexts, args: AddArgs) -> Result<String, CliError> {
 }
 
 fn list(contexts: &Contexts, output: Output) -> Result<(), CliError> {
-    let in_use = |name: &String| contexts.current.as_ref() == Some(name);
     if output == Output::Json {
-        let all = contexts.contexts.iter().map(|(name, context)| {
-            let mut told = json!(context);
-            told["name"] = json!(name);
-            told["in_use"] = json!(in_use(name));
-            told
-        });
-        return out::json(&all.collect::<Vec<_>>());
+        return out::json(&as_json(contexts));
     }
     if contexts.contexts.is_empty() {
         out::note(format_args!("no contexts yet: `{} context add` adds one", out::program()));
         return Ok(());
     }
     lines(contexts).into_iter().try_for_each(out::line)
+}
+
+fn as_json(contexts: &Contexts) -> Value {
+    let one = |(name, context): (&String, &Context)| {
+        let mut told = json!(context);
+        told["name"] = json!(name);
+        told["in_use"] = json!(contexts.current.as_ref() == Some(name));
+        told
+    };
+    contexts.contexts.iter().map(one).collect()
 }
 
 fn lines(contexts: &Contexts) -> Vec<String> {
@@ -212,7 +215,7 @@ fn lines(contexts: &Contexts) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::given::plain;
+    use crate::view::given::{plain, written};
 
     #[test]
     fn contexts_are_listed_with_the_one_in_use() {
@@ -234,5 +237,21 @@ mod tests {
               here     data folder /srv/replicante  -             -        -
         *     prod     stack replicante             eu-central-1  ops      -
         ");
+        insta::assert_snapshot!(written(&as_json(&contexts)).0, @r#"
+        [
+          {
+            "data": "/srv/replicante",
+            "in_use": false,
+            "name": "here"
+          },
+          {
+            "in_use": true,
+            "name": "prod",
+            "profile": "ops",
+            "region": "eu-central-1",
+            "stack": "replicante"
+          }
+        ]
+        "#);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use replicante_discovery_worker::{outside, preview};
-use replicante_model::absence::{Absences, Confirmation, Held};
+use replicante_model::absence::Confirmation;
 use replicante_model::discovery::DiscoveryState;
 use replicante_model::intent::{Intent, Intents};
 use replicante_model::{Kind, RecordName, Timestamp};
@@ -105,12 +105,23 @@ pub async fn run(args: DiscoveryArgs) -> Result<(), CliError> {
 
 async fn test(args: TestArgs) -> Result<(), CliError> {
     let objects = files::read(&args.files, Duration::ZERO)?;
+    let discoveries: Vec<_> = objects
+        .iter()
+        .filter_map(|object| match object {
+            Object::Discovery(discovery) => Some(discovery),
+            Object::Cluster(_) => None,
+        })
+        .collect();
+    if discoveries.is_empty() {
+        return Err(CliError::Failed(
+            "there is no Discovery in these files: a Cluster has no source to be asked".into(),
+        ));
+    }
     let place = Place::find(&args.place).await?;
     let (table, outside) = (place.table(), outside(place.clients(), place.addresses()?, SECRETS_AGE));
     let mut code = 0;
-    let mut failed = None;
-    for object in &objects {
-        let Object::Discovery(discovery) = object else { continue };
+    let mut failed = Vec::new();
+    for discovery in &discoveries {
         let record = RecordName::discovery(&*discovery.metadata.namespace, &*discovery.metadata.name);
         let known = table.look::<DiscoveryState>(&record).await?.and_then(|(_, state)| state);
         let state = known.clone().unwrap_or_default();
@@ -119,7 +130,7 @@ async fn test(args: TestArgs) -> Result<(), CliError> {
         progress::say("asking the source");
         match preview(&outside, &record.id, &discovery.spec, &state, &intents, now).await {
             Err(reason) => {
-                failed.get_or_insert(format!("{record}: the source gave no complete answer: {reason}"));
+                failed.push(format!("{record}: the source gave no complete answer: {}", clean(&reason)));
             }
             Ok((answer, run)) => {
                 for line in dry_run::lines(&record, known.is_some(), &state, &answer, &run) {
@@ -130,10 +141,15 @@ async fn test(args: TestArgs) -> Result<(), CliError> {
             }
         }
     }
-    match (failed, code) {
-        (Some(failed), _) => Err(CliError::Failed(failed)),
-        (None, 0) => Ok(()),
-        (None, code) => Err(CliError::Result(code)),
+    match (failed.as_slice(), code) {
+        ([], 0) => Ok(()),
+        ([], code) => Err(CliError::Result(code)),
+        ([failed], _) => Err(CliError::Failed(failed.clone())),
+        (several, _) => {
+            let all =
+                format!("{} of {} sources failed: {}", several.len(), discoveries.len(), several.join("; "));
+            Err(CliError::Failed(all))
+        }
     }
 }
 
@@ -157,7 +173,7 @@ async fn confirm(args: ConfirmArgs) -> Result<(), CliError> {
         };
         return Err(CliError::Failed(format!("{record} holds no such thing; {hint}")));
     };
-    show(absences, held)?;
+    dry_run::would_go(absences, held).into_iter().try_for_each(out::line)?;
     let Some(answer) = args.answer else {
         let of = args.cluster.map(|cluster| format!(" --cluster {cluster}")).unwrap_or_default();
         let (program, name) = (out::program(), args.name);
@@ -183,15 +199,5 @@ async fn confirm(args: ConfirmArgs) -> Result<(), CliError> {
     send(&place, &record, &actor).await?;
     out::line(format_args!("{record}: {} are confirmed to be gone, as {actor}", held.dropped))?;
     out::note(format_args!("`{} events --since 1m` shows what comes of it", out::program()));
-    Ok(())
-}
-
-/// Exactly what would go.
-fn show(absences: &Absences, held: &Held) -> Result<(), CliError> {
-    let Held { since, dropped, known, answer } = held;
-    out::line(format_args!("{dropped} of {known} are no longer reported, since {since} (answer {answer}):"))?;
-    for (id, _) in absences.absent.iter().filter(|(_, absence)| absence.confirmed_by.is_none()) {
-        out::line(format_args!("  {}", clean(id)))?;
-    }
     Ok(())
 }

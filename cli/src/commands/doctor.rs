@@ -9,7 +9,7 @@ use replicante_aws::{AwsError, QueueFacts, Start};
 use replicante_model::time::parse_human;
 use replicante_model::{Kind, RecordName};
 use replicante_settings::{Settings as Functions, SettingsError};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::diagnosis::deployment::{Facts, Settings, checks};
 use crate::diagnosis::{Check, Verdict, lines, worst};
@@ -82,10 +82,14 @@ pub async fn run(args: DoctorArgs) -> Result<(), CliError> {
     let place = Place::find(&args.common.place).await?;
     let checks = checks(&look(&place).await);
     match args.common.output {
-        Output::Json => out::json(&json!({ "verdict": worst(&checks), "checks": checks }))?,
+        Output::Json => out::json(&as_json(&checks))?,
         Output::Text => lines(&checks).into_iter().try_for_each(out::line)?,
     }
     verdict(&checks)
+}
+
+fn as_json(checks: &[Check]) -> Value {
+    json!({ "verdict": worst(checks), "checks": checks })
 }
 
 /// The exit code of what was found.
@@ -185,5 +189,38 @@ fn settings(place: &Place) -> Settings {
         visibility: span("REPLICANTE_VISIBILITY_TIMEOUT"),
         max_receive: said("REPLICANTE_MAX_RECEIVE_COUNT").and_then(|times| times.parse().ok()),
         retention: span("REPLICANTE_STREAM_RETENTION"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::given::written;
+
+    #[test]
+    fn what_was_found_is_told_to_programs_with_the_worst_of_it_first() {
+        let checks = [
+            Check::ok("table", "active, with the keys pk and sk"),
+            Check::warn("time to live", "it is off", "switch it on"),
+        ];
+        insta::assert_snapshot!(written(&as_json(&checks)).0, @r#"
+        {
+          "checks": [
+            {
+              "found": "active, with the keys pk and sk",
+              "verdict": "ok",
+              "what": "table"
+            },
+            {
+              "found": "it is off",
+              "next": "switch it on",
+              "verdict": "warn",
+              "what": "time to live"
+            }
+          ],
+          "verdict": "warn"
+        }
+        "#);
+        assert!(matches!(verdict(&checks), Err(CliError::Result(WARN))));
     }
 }

@@ -140,13 +140,15 @@ pub async fn unforget(args: UnforgetArgs) -> Result<(), CliError> {
     let NameArgs { cluster, node, namespace, actor, place } = args.name;
     let place = Place::find(&place).await?;
     let record = RecordName::cluster(&*namespace, &*cluster);
-    let item = place.table().discovery_item(&record).await?;
-    let nobody = || CliError::Failed(format!("{record} is not known: no discovery ever reported it"));
-    let discovery = RecordName::discovery(namespace, item.ok_or_else(nobody)?.discovery);
+    let table = place.table();
+    let Some(item) = table.discovery_item(&record).await? else {
+        return Err(unknown(&record, &heads(&table, Kind::Cluster).await?));
+    };
+    let discovery = RecordName::discovery(namespace, item.discovery);
     let actor = actor_of(actor);
     let what = named(&record, node.as_deref());
     let key = Intent::Forget { cluster, node, until: Timestamp::ZERO, actor: actor.clone() }.key();
-    if !place.table().delete_intent(&discovery, &key).await? {
+    if !table.delete_intent(&discovery, &key).await? {
         return Err(CliError::Failed(format!("{what} is not forgotten: there is nothing to take back")));
     }
     send(&place, &discovery, &actor).await?;

@@ -112,6 +112,9 @@ async fn end(args: NameArgs) -> Result<(), CliError> {
     let now = Timestamp::now();
     let known = table.maintenance(&record).await?.filter(|window| window.is_on(now));
     if known.is_none() || !table.end_maintenance(&record).await? {
+        if table.head(&record).await?.is_none() {
+            return Err(unknown(&record, &heads(&table, Kind::Cluster).await?));
+        }
         return Err(CliError::Failed(format!("{record} is not in maintenance: there is nothing to end")));
     }
     send(&place, &record, &actor_of(args.actor)).await?;

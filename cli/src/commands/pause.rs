@@ -167,7 +167,7 @@ pub async fn pause(args: PauseArgs) -> Result<(), CliError> {
 /// Runs `resume`.
 ///
 /// # Errors
-/// When it is not paused, or the table can't be written to.
+/// When there is no such record, it is not paused, or the table can't be written to.
 pub async fn resume(args: ResumeArgs) -> Result<(), CliError> {
     let (record, options) = args.what.split();
     let table = Place::find(&options.place).await?.table();
@@ -175,6 +175,11 @@ pub async fn resume(args: ResumeArgs) -> Result<(), CliError> {
     let now = Timestamp::now();
     let known = record.as_ref().map_or(pauses.all.as_ref(), |record| pauses.records.get(record));
     let Some(pause) = known.filter(|pause| pause.is_on(now)) else {
+        if let Some(record) = &record
+            && table.head(record).await?.is_none()
+        {
+            return Err(unknown(record, &heads(&table, record.kind).await?));
+        }
         let hint = match pauses.all.filter(|pause| pause.is_on(now)) {
             Some(_) => format!("everything is: `{} resume all`", out::program()),
             None => format!("`{} status` says what is", out::program()),

@@ -110,14 +110,18 @@ fn tell(name: &RecordName, stage: &Stage, timeout: Duration, output: Output) -> 
     if output == Output::Text {
         return out::line(outcome.map_err(CliError::Failed)?);
     }
+    out::json(&as_json(name, stage, &outcome))?;
+    outcome.map(drop).map_err(|_| CliError::Result(1))
+}
+
+fn as_json(name: &RecordName, stage: &Stage, outcome: &Result<String, String>) -> Value {
     let mut told = json!({ "record": name.key(), "outcome": word(stage), "error": outcome.as_ref().err() });
     if let (Stage::Done(done), Value::Object(told)) = (stage, &mut told) {
         told.insert("events".into(), done.events.into());
         told.insert("ms".into(), done.summary.ms.into());
         told.insert("head".into(), record::json(&done.head));
     }
-    out::json(&told)?;
-    outcome.map(drop).map_err(|_| CliError::Result(1))
+    told
 }
 
 fn word(stage: &Stage) -> &'static str {
@@ -202,7 +206,7 @@ pub fn actor_of(said: Option<String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::given::{NOW, cluster_head, head};
+    use crate::view::given::{NOW, cluster_head, head, written};
     use replicante_model::summary::Summary;
 
     fn told(head: Head, events: u64) -> String {
@@ -235,5 +239,62 @@ mod tests {
             outcome(&name, &Stage::Ended, NOW.since(NOW)).unwrap(),
             "cluster/default/orders has ended: it was removed"
         );
+    }
+
+    #[test]
+    fn a_task_that_was_waited_for_is_told_to_programs() {
+        let head = cluster_head();
+        let name = head.record.clone();
+        let summary = Summary::parse(head.summary.as_deref());
+        let json = |stage: Stage| {
+            let outcome = outcome(&name, &stage, Duration::from_secs(60));
+            written(&as_json(&name, &stage, &outcome)).0
+        };
+        insta::assert_snapshot!(json(Stage::Done(Box::new(Done { head, summary, events: 3 }))), @r#"
+        {
+          "error": null,
+          "events": 3,
+          "head": {
+            "agents_down": 1,
+            "at": "2026-01-02T02:04:03.000Z",
+            "due": "2026-01-02T02:05:03.000Z",
+            "enabled": true,
+            "epoch": 1767315845,
+            "health": "degraded",
+            "id": "orders",
+            "interval_ms": 60000,
+            "kinds": [
+              "Kafka"
+            ],
+            "ms": 12,
+            "name": "Orders [31mEU",
+            "namespace": "default",
+            "nodes": 3,
+            "outcome": "ok",
+            "primaries": 2,
+            "published": 0,
+            "record": "cluster/default/orders",
+            "sequence": 42,
+            "shards": 2
+          },
+          "ms": 12,
+          "outcome": "ok",
+          "record": "cluster/default/orders"
+        }
+        "#);
+        insta::assert_snapshot!(json(Stage::AtWork), @r#"
+        {
+          "error": "the refresh of cluster/default/orders was not done within 1m: a worker is at it; wait longer with --timeout",
+          "outcome": "timeout",
+          "record": "cluster/default/orders"
+        }
+        "#);
+        insta::assert_snapshot!(json(Stage::Ended), @r#"
+        {
+          "error": null,
+          "outcome": "ended",
+          "record": "cluster/default/orders"
+        }
+        "#);
     }
 }

@@ -289,7 +289,8 @@ fn sole_primary(view: &ClusterView, shard: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::given::{NOW, cluster_head, plain, state};
+    use crate::view::given::{NOW, cluster_head, pause, plain, state};
+    use replicante_model::maintenance::Maintenance;
     use replicante_model::summary::Summary;
 
     #[test]
@@ -375,6 +376,61 @@ mod tests {
         state.actions.insert("node-3".into(), NodeActions { known: many, more: false });
         let text = plain(&actions(&state, None));
         assert!(text.ends_with("and 32 more actions: -o json shows them all"), "{text}");
+    }
+
+    #[test]
+    fn a_page_says_what_is_expected_what_is_missing_what_is_paused_and_which_actions_there_are() {
+        let (mut head, mut state) = (cluster_head(), state());
+        let until = NOW.plus(Duration::from_secs(1800));
+        head.maintenance = until;
+        let window = Maintenance { since: NOW, until, reason: Some("new racks".into()), actor: "ann".into() };
+        let view = state.view.as_mut().unwrap();
+        view.maintenance = Some(window);
+        view.missing_since = Some(NOW.minus(Duration::from_secs(600)));
+        let action =
+            ActionView { kind: "store.backup".into(), state: "RUNNING".into(), ..ActionView::default() };
+        let known = [("a1".to_string(), action)].into();
+        state.actions.insert("node-2".into(), NodeActions { known, more: false });
+        let pauses = Pauses { records: [(head.record.clone(), pause())].into(), ..Pauses::default() };
+        insta::assert_snapshot!(plain(&cluster(&head, Some(&state), &pauses, NOW, None)), @"
+        orders  degraded
+          record     cluster/default/orders
+          name       Orders �[31mEU
+          discovery  fleet
+          refreshed  2s ago (ok, in 12 ms); paused until 2026-01-02T03:04:05.000Z by ann: new racks (else every 1m)
+          history    42 events in epoch 1767315845
+          missing    since 2026-01-02T01:54:05.000Z: its source no longer reports it, what is shown is stale
+          expected   in maintenance until 2026-01-02T02:34:05.000Z by ann: new racks
+          conflict   node-2 says it is b7:9092
+
+        NODE              STATUS      KIND   VERSION  AGENT             BEHIND  LAST SEEN  ADDRESS
+        node-1 (b1:9092)  up          Kafka  3.7.0    agent 0.6.0 (v1)  -       90s ago    http://10.0.0.1:8000
+        node-2 (b2:9092)  up          Kafka  3.7.0    agent 0.6.0 (v1)  10      90s ago    http://10.0.0.2:8000
+        node-3 (b3:9092)  agent down  Kafka  3.7.0    agent 0.6.0 (v1)  -       90s ago    http://10.0.0.3:8000
+          node-3: connection refused
+
+        SHARD     PRIMARY  OTHERS
+        clicks/0  node-1
+        orders/0  node-1   node-2 (10 behind) and node-3 (recovering)
+        how far they are behind was stored 90s ago
+
+        ACTION  NODE    STATE    KIND          ERROR
+        a1      node-2  RUNNING  store.backup
+        ");
+        // What the workers have yet to read of it.
+        let lines = cluster(&head, None, &Pauses { all: Some(pause()), ..Pauses::default() }, NOW, None);
+        insta::assert_snapshot!(plain(&lines), @"
+        orders  new
+          record     cluster/default/orders
+          refreshed  2s ago (ok, in 12 ms); paused until 2026-01-02T03:04:05.000Z by ann: new racks (else every 1m)
+          history    42 events in epoch 1767315845
+          expected   in maintenance until 2026-01-02T02:34:05.000Z
+
+          nothing is known of it yet: it was discovered, and its first refresh is to come
+        ");
+        // It is over.
+        let lines = plain(&cluster(&head, Some(&state), &Pauses::default(), until, None));
+        assert!(!lines.contains("in maintenance"), "{lines}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use replicante_protocol::head::Head;
 
 use crate::view::clusters::{ago, refreshed};
 use crate::view::event::name;
-use crate::view::record::{row_at, schedule};
+use crate::view::record::{row, row_at, schedule};
 use crate::view::style::{Tone, bold};
 use crate::view::table::{Cell, table};
 use crate::view::text::{clean, count, pad};
@@ -24,7 +24,7 @@ pub fn list(heads: &[Head], pauses: &Pauses, now: Timestamp, most: Option<usize>
     let cells = |head: &Head| {
         let row = row_at(head, pauses, now);
         let summary = &row.summary;
-        let (status, tone) = status(head, &row);
+        let (status, tone) = status(head);
         vec![
             Cell::text(name(&head.record).trim_start_matches("discovery ")),
             Cell::text(status).toned(tone),
@@ -50,7 +50,9 @@ fn why(summary: &Summary) -> String {
     }
 }
 
-fn status(head: &Head, row: &crate::view::clusters::Row) -> (&'static str, Tone) {
+/// The word for how it is, and its tone.
+pub fn status(head: &Head) -> (&'static str, Tone) {
+    let row = row(head);
     match (&row.summary.reason, row.refreshed) {
         _ if !head.enabled => ("disabled", Tone::Quiet),
         (_, None) => ("new", Tone::Quiet),
@@ -71,7 +73,7 @@ pub fn discovery(
     most: Option<usize>,
 ) -> Vec<String> {
     let row = row_at(head, pauses, now);
-    let (status, tone) = status(head, &row);
+    let (status, tone) = status(head);
     let mut lines = vec![format!("{}  {}", bold(&clean(&head.record.id)), tone.paint(status))];
     let mut fact = |name: &str, what: &str| lines.push(format!("  {}  {}", pad(name, 9), clean(what)));
     fact("record", &head.record.key());
@@ -142,9 +144,10 @@ fn source(source: &SourceSpec) -> String {
 mod tests {
     use super::*;
     use crate::files::parse_text;
-    use crate::view::given::{NOW, head, plain};
+    use crate::view::given::{NOW, head, pause, plain, written};
+    use crate::view::record::stored;
     use replicante_model::RecordName;
-    use replicante_model::absence::{Absence, Absences};
+    use replicante_model::absence::{Absence, Absences, Held};
     use replicante_model::discovery::{Failing, KnownCluster};
     use std::time::Duration;
 
@@ -254,5 +257,286 @@ mod tests {
         CLUSTER  DISCOVERY
         zk-01    other
         ");
+    }
+
+    #[test]
+    fn a_discovery_that_holds_shows_what_would_go_of_clusters_and_of_nodes() {
+        let held = |answer: &str, dropped, known| Held { since: NOW, answer: answer.into(), dropped, known };
+        let mut state = DiscoveryState::default();
+        state.absences.held = Some(held("4f1c0a9be2d37768", 900, 1000));
+        let mut orders = known(None);
+        orders.nodes.held = Some(held("90cd2b54aa01f3e6", 4, 5));
+        state.clusters.insert("orders".into(), orders);
+        let mut head = head(RecordName::discovery("default", "fleet"), Summary::of_discovery(&state));
+        let page = |head: &Head| plain(&discovery(head, None, Some(&state), &Pauses::default(), NOW, None));
+        insta::assert_snapshot!(page(&head), @"
+        fleet  holding
+          record     discovery/default/fleet
+          last run   2s ago; every 1m, next in 58s
+          reports    1 cluster, 0 missing
+
+        Held: the source no longer reports so many that it needs your word
+        HELD                 WOULD GO     SINCE                     ANSWER
+        its clusters         900 of 1000  2026-01-02T02:04:05.000Z  4f1c0a9be2d37768
+        the nodes of orders  4 of 5       2026-01-02T02:04:05.000Z  90cd2b54aa01f3e6
+        ");
+        // Its object was deleted.
+        head.enabled = false;
+        insta::assert_snapshot!(page(&head), @"
+        fleet  disabled
+          record     discovery/default/fleet
+          source     none: its object was deleted, and its clusters stay until they are forgotten
+          last run   2s ago; disabled (else every 1m)
+          reports    1 cluster, 0 missing
+
+        Held: the source no longer reports so many that it needs your word
+        HELD                 WOULD GO     SINCE                     ANSWER
+        its clusters         900 of 1000  2026-01-02T02:04:05.000Z  4f1c0a9be2d37768
+        the nodes of orders  4 of 5       2026-01-02T02:04:05.000Z  90cd2b54aa01f3e6
+        ");
+        head.enabled = true;
+        let pauses = Pauses { all: Some(pause()), ..Pauses::default() };
+        insta::assert_snapshot!(plain(&discovery(&head, None, None, &pauses, NOW, None)), @"
+        fleet  holding
+          record     discovery/default/fleet
+          last run   2s ago; paused until 2026-01-02T03:04:05.000Z by ann: new racks (else every 1m)
+          reports    1 cluster, 0 missing
+        ");
+    }
+
+    #[test]
+    fn everything_that_is_stored_of_a_discovery_is_shown_to_programs() {
+        let head = head(RecordName::discovery("default", "fleet"), Summary::of_discovery(&state()));
+        let text = "apiVersion: replicante.io/v0\nkind: Discovery\nmetadata: { name: fleet }\nspec:\n  source: { http: { url: http://inv/clusters } }\n";
+        let object = parse_text("x", text, Duration::from_secs(60)).unwrap().remove(0);
+        let value = stored(&head, Some(&object), Some(&state()), &Pauses::default(), NOW);
+        let (json, yaml) = written(&value);
+        insta::assert_snapshot!(json, @r#"
+        {
+          "head": {
+            "at": "2026-01-02T02:04:03.000Z",
+            "clusters": 1,
+            "conflicts": 1,
+            "due": "2026-01-02T02:05:03.000Z",
+            "enabled": true,
+            "epoch": 1767315845,
+            "id": "fleet",
+            "interval_ms": 60000,
+            "missing": 1,
+            "ms": 12,
+            "namespace": "default",
+            "outcome": "ok",
+            "published": 0,
+            "reason": "status 500 from http://inv/clusters",
+            "record": "discovery/default/fleet",
+            "rejected": 1,
+            "sequence": 42
+          },
+          "object": {
+            "kind": "Discovery",
+            "metadata": {
+              "name": "fleet",
+              "namespace": "default"
+            },
+            "spec": {
+              "agents": {
+                "api": null,
+                "cluster_id": "check",
+                "connect_timeout": 3000,
+                "failures_before_down": 1,
+                "max_body": 8388608,
+                "node_timeout": 15000,
+                "successes_before_up": 1,
+                "timeout": 10000,
+                "tls": {}
+              },
+              "enabled": true,
+              "interval": 60000,
+              "refresh": {
+                "interval": 60000
+              },
+              "removal": {
+                "confirmations": 3,
+                "grace": 600000,
+                "max_shrink": 30
+              },
+              "source": {
+                "http": {
+                  "limits": {
+                    "bytes": 33554432,
+                    "clusters": 100000,
+                    "nodes": 10000,
+                    "pages": 1000,
+                    "total_bytes": 134217728,
+                    "total_nodes": 500000
+                  },
+                  "method": "POST",
+                  "timeout": 30000,
+                  "tls": {},
+                  "url": "http://inv/clusters"
+                }
+              }
+            }
+          },
+          "state": {
+            "absences": {
+              "absent": {
+                "billing": {
+                  "answers": 1,
+                  "missing": true,
+                  "since": 1767319445000
+                }
+              }
+            },
+            "clusters": {
+              "billing": {
+                "generation": 0,
+                "record": {
+                  "cluster_id": "",
+                  "nodes": {}
+                }
+              },
+              "orders": {
+                "generation": 0,
+                "record": {
+                  "cluster_id": "",
+                  "nodes": {}
+                }
+              },
+              "zk-01": {
+                "generation": 0,
+                "owner": "other",
+                "record": {
+                  "cluster_id": "",
+                  "nodes": {}
+                }
+              }
+            },
+            "failing": {
+              "reason": "status 500 from http://inv/clusters",
+              "since": 1767319445000
+            },
+            "generation": 0,
+            "last_event": 0,
+            "rejected": {
+              "clusters[3]": "it has no cluster_id"
+            },
+            "settings": {
+              "agents": {
+                "api": null,
+                "cluster_id": "check",
+                "connect_timeout": 3000,
+                "failures_before_down": 1,
+                "max_body": 8388608,
+                "node_timeout": 15000,
+                "successes_before_up": 1,
+                "timeout": 10000,
+                "tls": {}
+              },
+              "refresh_interval": 0
+            }
+          }
+        }
+        "#);
+        insta::assert_snapshot!(yaml, @r#"
+        head:
+          at: "2026-01-02T02:04:03.000Z"
+          clusters: 1
+          conflicts: 1
+          due: "2026-01-02T02:05:03.000Z"
+          enabled: true
+          epoch: 1767315845
+          id: fleet
+          interval_ms: 60000
+          missing: 1
+          ms: 12
+          namespace: default
+          outcome: ok
+          published: 0
+          reason: status 500 from http://inv/clusters
+          record: discovery/default/fleet
+          rejected: 1
+          sequence: 42
+        object:
+          kind: Discovery
+          metadata:
+            name: fleet
+            namespace: default
+          spec:
+            agents:
+              api: null
+              cluster_id: check
+              connect_timeout: 3000
+              failures_before_down: 1
+              max_body: 8388608
+              node_timeout: 15000
+              successes_before_up: 1
+              timeout: 10000
+              tls: {}
+            enabled: true
+            interval: 60000
+            refresh:
+              interval: 60000
+            removal:
+              confirmations: 3
+              grace: 600000
+              max_shrink: 30
+            source:
+              http:
+                limits:
+                  bytes: 33554432
+                  clusters: 100000
+                  nodes: 10000
+                  pages: 1000
+                  total_bytes: 134217728
+                  total_nodes: 500000
+                method: POST
+                timeout: 30000
+                tls: {}
+                url: http://inv/clusters
+        state:
+          absences:
+            absent:
+              billing:
+                answers: 1
+                missing: true
+                since: 1767319445000
+          clusters:
+            billing:
+              generation: 0
+              record:
+                cluster_id: ""
+                nodes: {}
+            orders:
+              generation: 0
+              record:
+                cluster_id: ""
+                nodes: {}
+            zk-01:
+              generation: 0
+              owner: other
+              record:
+                cluster_id: ""
+                nodes: {}
+          failing:
+            reason: status 500 from http://inv/clusters
+            since: 1767319445000
+          generation: 0
+          last_event: 0
+          rejected:
+            "clusters[3]": it has no cluster_id
+          settings:
+            agents:
+              api: null
+              cluster_id: check
+              connect_timeout: 3000
+              failures_before_down: 1
+              max_body: 8388608
+              node_timeout: 15000
+              successes_before_up: 1
+              timeout: 10000
+              tls: {}
+            refresh_interval: 0
+        "#);
     }
 }

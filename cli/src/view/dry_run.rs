@@ -1,7 +1,7 @@
 //! What a run of a discovery would change, line by line.
 
 use replicante_model::RecordName;
-use replicante_model::absence::Held;
+use replicante_model::absence::{Absences, Held};
 use replicante_model::discovery::{DiscoveryState, Run};
 use replicante_model::record::{ClusterRecord, DiscoveredCluster, SourceAnswer};
 
@@ -50,6 +50,14 @@ pub fn lines(
         lines.push("  and more, with the runs that follow".into());
     }
     lines
+}
+
+/// Exactly what would go of what is held.
+pub fn would_go(absences: &Absences, held: &Held) -> Vec<String> {
+    let Held { since, dropped, known, answer } = held;
+    let title = format!("{dropped} of {known} are no longer reported, since {since} (answer {answer}):");
+    let gone = absences.absent.iter().filter(|(_, absence)| absence.confirmed_by.is_none());
+    std::iter::once(title).chain(gone.map(|(id, _)| format!("  {}", clean(id)))).collect()
 }
 
 fn change(state: &DiscoveryState, item: &DiscoveredCluster) -> (char, Tone, String) {
@@ -142,6 +150,16 @@ mod tests {
           ~ a: 1 node with other labels
         ");
         let none = answer(&[]);
+        let held = run(state, &none).state;
+        let absences = &held.absences;
+        insta::assert_snapshot!(plain(&would_go(absences, absences.held.as_ref().unwrap())), @"
+        5 of 5 are no longer reported, since 2026-01-02T02:04:05.000Z (answer 86dc03602dcf3852):
+          a
+          b
+          c
+          d
+          e
+        ");
         insta::assert_snapshot!(plain(&lines(&record, true, state, &none, &run(state, &none))), @"
         discovery/default/fleet: the source reports 0 clusters
           ! 5 of 5 clusters are gone: held until confirmed

@@ -5,6 +5,7 @@ use std::time::Duration;
 use replicante_model::change::Change;
 use replicante_model::event::{Cause, Sealer};
 use replicante_model::observation::{AgentInfo, AgentVersion, NodeDetails, Offset, Role};
+use replicante_model::pause::Pause;
 use replicante_model::record::AgentApi;
 use replicante_model::summary::Summary;
 use replicante_model::view::{
@@ -13,6 +14,7 @@ use replicante_model::view::{
 };
 use replicante_model::{RecordName, Timestamp};
 use replicante_protocol::head::Head;
+use serde_json::Value;
 
 use crate::order::{Arrived, Order, Seen};
 
@@ -22,6 +24,17 @@ pub const NOW: Timestamp = Timestamp(1_767_319_445_000);
 /// Text without colours.
 pub fn plain(lines: &[String]) -> String {
     anstream::adapter::strip_str(&lines.join("\n")).to_string()
+}
+
+/// JSON and YAML as they are written.
+pub fn written(value: &Value) -> (String, String) {
+    (serde_json::to_string_pretty(value).unwrap(), crate::out::as_yaml(value).unwrap())
+}
+
+/// A pause that somebody began, for a reason.
+pub fn pause() -> Pause {
+    let until = Some(NOW.plus(Duration::from_secs(3600)));
+    Pause { since: NOW, until, reason: Some("new racks".into()), actor: "ann".into(), ended_by: None }
 }
 
 /// A cluster of three nodes: one up, one up and behind, one whose agent is down.

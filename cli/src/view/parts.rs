@@ -6,6 +6,7 @@ use replicante_model::RecordName;
 use replicante_model::actions::ActionView;
 use replicante_model::observation::Role;
 use replicante_model::view::{ClusterState, NodeView};
+use serde_json::{Value, json};
 
 use crate::view::change::{agent, of_action, primary};
 use crate::view::cluster::status;
@@ -51,6 +52,11 @@ fn labels(node: &NodeView) -> String {
     if labels.is_empty() { "-".into() } else { labels.join(",") }
 }
 
+/// A node as JSON.
+pub fn node_json(record: &RecordName, id: &str, node: &NodeView) -> Value {
+    json!({ "cluster": record.key(), "node": id, "view": node })
+}
+
 /// A shard of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shard<'s> {
@@ -90,6 +96,11 @@ pub fn of_clusters<'s>(
     all
 }
 
+/// A shard as JSON.
+pub fn shard_json(shard: &Shard<'_>) -> Value {
+    json!({ "cluster": shard.record.key(), "shard": shard.id, "primary": shard.primary, "others": shard.others })
+}
+
 /// The lines of shards.
 pub fn shards(shards: &[Shard<'_>], most: Option<usize>) -> Vec<String> {
     let row = |shard: &Shard<'_>| {
@@ -118,6 +129,11 @@ pub struct Action<'a> {
     pub action: &'a ActionView,
 }
 
+/// An action as JSON.
+pub fn action_json(listed: &Action<'_>) -> Value {
+    json!({ "cluster": listed.record.key(), "node": listed.node, "id": listed.id, "action": listed.action })
+}
+
 /// The lines of actions.
 pub fn actions(actions: &[Action<'_>], most: Option<usize>) -> Vec<String> {
     let row = |listed: &Action<'_>| {
@@ -139,7 +155,7 @@ pub fn actions(actions: &[Action<'_>], most: Option<usize>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::given::{plain, state};
+    use crate::view::given::{plain, state, written};
 
     #[test]
     fn the_parts_of_clusters_are_tables() {
@@ -184,6 +200,118 @@ mod tests {
         insta::assert_snapshot!(plain(&actions(&listed, None)), @"
         CLUSTER      NODE    ACTION  STATE    KIND          REQUESTER  ERROR
         prod/orders  node-1  a1      RUNNING  store.backup  -
+        ");
+    }
+
+    #[test]
+    fn the_parts_of_clusters_are_lists_for_programs() {
+        let record = RecordName::cluster("default", "orders");
+        let state = state();
+        let view = state.view.as_ref().unwrap();
+        let nodes: Vec<Value> = view.nodes.iter().map(|(id, node)| node_json(&record, id, node)).collect();
+        let (json, yaml) = written(&nodes[2..].into());
+        insta::assert_snapshot!(json, @r#"
+        [
+          {
+            "cluster": "cluster/default/orders",
+            "node": "node-3",
+            "view": {
+              "address": "http://10.0.0.3:8000",
+              "agent": {
+                "api": "v1",
+                "version": {
+                  "number": "0.6.0"
+                }
+              },
+              "details": {
+                "kind": "Kafka",
+                "node_id": "b3:9092",
+                "version": "3.7.0"
+              },
+              "reason": "connection refused",
+              "shards": {
+                "orders/0": "recovering"
+              },
+              "status": "agent_down"
+            }
+          }
+        ]
+        "#);
+        insta::assert_snapshot!(yaml, @r#"
+        - cluster: cluster/default/orders
+          node: node-3
+          view:
+            address: http://10.0.0.3:8000
+            agent:
+              api: v1
+              version:
+                number: "0.6.0"
+            details:
+              kind: Kafka
+              node_id: b3:9092
+              version: "3.7.0"
+            reason: connection refused
+            shards:
+              orders/0: recovering
+            status: agent_down
+        "#);
+        let shards: Vec<Value> = of_clusters([(&record, &state)]).iter().map(shard_json).collect();
+        let (json, yaml) = written(&shards.into());
+        insta::assert_snapshot!(json, @r#"
+        [
+          {
+            "cluster": "cluster/default/orders",
+            "others": [],
+            "primary": "node-1",
+            "shard": "clicks/0"
+          },
+          {
+            "cluster": "cluster/default/orders",
+            "others": [
+              "node-2",
+              "node-3"
+            ],
+            "primary": "node-1",
+            "shard": "orders/0"
+          }
+        ]
+        "#);
+        insta::assert_snapshot!(yaml, @"
+        - cluster: cluster/default/orders
+          others: []
+          primary: node-1
+          shard: clicks/0
+        - cluster: cluster/default/orders
+          others:
+          - node-2
+          - node-3
+          primary: node-1
+          shard: orders/0
+        ");
+        let action =
+            ActionView { kind: "store.backup".into(), state: "RUNNING".into(), ..ActionView::default() };
+        let listed = Action { record: &record, node: "node-1", id: "a1", action: &action };
+        let (json, yaml) = written(&vec![action_json(&listed)].into());
+        insta::assert_snapshot!(json, @r#"
+        [
+          {
+            "action": {
+              "kind": "store.backup",
+              "state": "RUNNING"
+            },
+            "cluster": "cluster/default/orders",
+            "id": "a1",
+            "node": "node-1"
+          }
+        ]
+        "#);
+        insta::assert_snapshot!(yaml, @"
+        - action:
+            kind: store.backup
+            state: RUNNING
+          cluster: cluster/default/orders
+          id: a1
+          node: node-1
         ");
     }
 }

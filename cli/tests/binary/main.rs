@@ -6,6 +6,7 @@
 
 mod context;
 mod doctor;
+mod elsewhere;
 mod examples;
 mod history;
 mod kinesis;
@@ -17,6 +18,7 @@ mod s3;
 mod secrets;
 mod shards;
 mod sigkill;
+mod watch;
 mod wrong;
 
 use std::io::{BufRead, BufReader, Read};

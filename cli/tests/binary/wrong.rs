@@ -1,6 +1,7 @@
 //! What is wrong is said in one line, with exit code 1 (2 where it can't be meant so), by every command that talks to a
 //! deployment.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Command;
@@ -20,8 +21,9 @@ const OBJECT: &str = "apiVersion: replicante.io/v0\nkind: Discovery\nmetadata: {
                       interval: 60s\n  source: { file: { path: /nowhere.json } }\n";
 
 /// Each command that talks to a deployment; FILE holds an object.
-const COMMANDS: [&str; 27] = [
+const COMMANDS: [&str; 41] = [
     "get clusters",
+    "get clusters a -w",
     "get cluster a",
     "get nodes",
     "get shards",
@@ -35,20 +37,36 @@ const COMMANDS: [&str; 27] = [
     "diff a --from 1m",
     "status",
     "runs a",
+    "doctor",
     "doctor cluster a",
     "dlq list",
     "dlq show 5fd1b2",
     "dlq redrive",
     "dlq purge --yes",
     "apply -f FILE",
+    "export",
+    "delete discovery fleet --yes",
+    "delete cluster a --yes",
     "refresh a",
+    "refresh a --wait",
     "discover fleet",
     "discovery test -f FILE",
     "discovery confirm fleet",
     "forget a --yes",
     "unforget a",
+    "pause cluster a",
+    "pause discovery fleet",
+    "pause all",
+    "resume cluster a",
+    "resume discovery fleet",
+    "resume all",
+    "maintenance begin a --until 1h",
+    "maintenance end a",
     "restore-check --restored-to 2026-01-02T03:04:05Z --dry-run",
 ];
+
+/// Commands that run at once.
+const AT_ONCE: usize = 16;
 
 fn told(command: &mut Command) -> (Option<i32>, String, String) {
     let output = command.output().unwrap();
@@ -64,11 +82,11 @@ fn is_one_line((code, out, errors): (Option<i32>, String, String), what: &str, w
 }
 
 /// Each command, where the services are at this URL.
-fn of_all(url: &str, then: impl Fn(&str, (Option<i32>, String, String))) {
+fn of_all(url: &str, then: impl Fn(&str, (Option<i32>, String, String)) + Sync) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("fleet.yaml");
     std::fs::write(&file, OBJECT).unwrap();
-    for typed in COMMANDS {
+    let run = |typed: &str| {
         let words: Vec<&str> =
             typed.split(' ').map(|word| if word == "FILE" { file.to_str().unwrap() } else { word }).collect();
         let mut command = replicante(&words);
@@ -84,13 +102,37 @@ fn of_all(url: &str, then: impl Fn(&str, (Option<i32>, String, String))) {
             command.env(format!("REPLICANTE_{queue}_QUEUE_URL"), format!("{url}/1/{queue}"));
         }
         then(typed, told(&mut command));
+    };
+    for some in COMMANDS.chunks(AT_ONCE) {
+        std::thread::scope(|scope| some.iter().for_each(|typed| drop(scope.spawn(|| run(typed)))));
     }
 }
+
+/// `doctor` says of each thing that it can't be looked at.
+fn is_bad(told: (Option<i32>, String, String), words: &str) {
+    let (code, out, errors) = told;
+    assert!(code == Some(4) && errors.is_empty() && out.contains(words), "doctor: {code:?} {out}{errors}");
+}
+
+/// Nobody is asked where nothing names the log group of the tasks.
+const NO_LOG: &str = "REPLICANTE_REFRESH_LOGS is not set";
 
 #[test]
 fn where_nothing_listens_every_command_says_so() {
     of_all("http://127.0.0.1:1", |typed, told| {
         is_one_line(told, typed, &["nothing listens at http://127.0.0.1:1"]);
+    });
+}
+
+#[test]
+fn where_every_call_breaks_off_every_command_says_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    of_all(&url, |typed, told| match typed {
+        "doctor" => is_bad(told, "failed: "),
+        "runs a" => is_one_line(told, typed, &[NO_LOG]),
+        _ => is_one_line(told, typed, &[" failed: "]),
     });
 }
 
@@ -120,16 +162,61 @@ fn denying(after: Duration) -> String {
 #[test]
 fn what_is_not_permitted_is_said_by_every_command() {
     let url = denying(Duration::ZERO);
-    of_all(&url, |typed, told| {
-        // Nobody is asked where nothing names the log group.
-        let words: &[&str] =
-            if typed == "runs a" { &["REPLICANTE_REFRESH_LOGS is not set"] } else { &["AccessDenied"] };
-        is_one_line(told, typed, words);
+    of_all(&url, |typed, told| match typed {
+        "doctor" => is_bad(told, "these credentials may not"),
+        "runs a" => is_one_line(told, typed, &[NO_LOG]),
+        _ => is_one_line(told, typed, &["AccessDenied"]),
     });
-    let mut doctor = replicante(&["doctor"]);
-    doctor.env("AWS_ENDPOINT_URL", &url).env("AWS_REGION", "us-east-1").env("AWS_ACCESS_KEY_ID", "a");
-    let (code, out, _) = told(doctor.env("AWS_SECRET_ACCESS_KEY", "s"));
-    assert!(code == Some(4) && out.contains("these credentials may not"), "{out}");
+}
+
+#[test]
+fn whoever_may_use_the_table_alone_is_told_what_else_is_not_permitted() {
+    let deployment = Deployment::start(&["a"]);
+    deployment.wait_for(&["a"]);
+    assert_eq!(deployment.run(&["maintenance", "begin", "a", "--until", "1h"]).0, Some(0));
+    let written = deployment.folder.path().join(".replicante/environment.json");
+    let environment: BTreeMap<String, String> =
+        serde_json::from_slice(&std::fs::read(written).unwrap()).unwrap();
+    let url = denying(Duration::ZERO);
+    let denied = |service: &str, args: &[&str]| {
+        let mut command = replicante(args);
+        command.current_dir(deployment.folder.path()).envs(&environment);
+        command.env(format!("AWS_ENDPOINT_URL_{service}"), &url);
+        for queue in ["DISCOVERY", "REFRESH"] {
+            // A queue is called where its URL says.
+            if service == "SQS" {
+                command.env(format!("REPLICANTE_{queue}_QUEUE_URL"), format!("{url}/1/{queue}"));
+            }
+        }
+        told(&mut command)
+    };
+    for typed in [
+        "refresh a",
+        "refresh a --wait",
+        "discover fleet",
+        "dlq list",
+        "dlq show 5fd1b2",
+        "dlq redrive",
+        "dlq purge --yes",
+        "maintenance begin a --until 2h",
+        "maintenance end a",
+        "forget a --yes",
+        "unforget a",
+    ] {
+        let words: Vec<&str> = typed.split(' ').collect();
+        is_one_line(denied("SQS", &words), typed, &["AccessDenied"]);
+    }
+    for typed in ["events", "events --cluster a", "events --follow", "at a --time 1s", "diff a --from 1s"] {
+        let words: Vec<&str> = typed.split(' ').collect();
+        is_one_line(denied("KINESIS", &words), typed, &["AccessDenied"]);
+    }
+    let (code, out, _) = denied("KINESIS", &["get", "cluster", "a"]);
+    assert!(
+        code == Some(0) && out.contains("its events can't be read: ") && out.contains("AccessDenied"),
+        "{out}"
+    );
+    is_bad(denied("SQS", &["doctor"]), "these credentials may not");
+    is_bad(denied("KINESIS", &["doctor"]), "these credentials may not");
 }
 
 #[test]
@@ -147,13 +234,28 @@ fn names_that_are_not_there_are_answered_with_the_way_out() {
         &["runs", "orders"],
         &["doctor", "cluster", "orders"],
         &["forget", "orders", "--yes"],
+        &["unforget", "orders"],
+        &["pause", "cluster", "orders"],
+        &["resume", "cluster", "orders"],
+        &["maintenance", "begin", "orders", "--until", "1h"],
+        &["maintenance", "end", "orders"],
+        &["get", "clusters", "orders"],
+        &["get", "nodes", "orders"],
+        &["get", "shards", "orders", "-o", "json"],
+        &["get", "actions", "orders-*", "orders"],
+        &["get", "clusters", "orders", "-w"],
     ] {
         // Several are like it.
         refused(command, "is it orders-1 or orders-2?");
     }
-    for command in
-        [&["get", "discovery", "flet"][..], &["discover", "flet"], &["discovery", "confirm", "flet"]]
-    {
+    for command in [
+        &["get", "discovery", "flet"][..],
+        &["get", "discoveries", "flet"],
+        &["discover", "flet"],
+        &["discovery", "confirm", "flet"],
+        &["pause", "discovery", "flet"],
+        &["resume", "discovery", "flet"],
+    ] {
         refused(command, "is it fleet?");
     }
     refused(
@@ -174,12 +276,105 @@ fn a_time_that_is_none_is_refused_before_anything_is_asked() {
         "forget a --until soon",
         "restore-check --restored-to soon",
         "up --for soon",
+        "pause all --until 08:30",
+        "pause cluster a --until -2h",
+        "maintenance begin a --until soon",
+        "refresh a --wait --timeout 0s",
     ] {
         let words: Vec<&str> = typed.split(' ').collect();
         let (code, out, errors) = told(&mut replicante(&words));
         assert_eq!((code, out.as_str()), (Some(2), ""), "{typed}: {errors}");
-        assert!(errors.starts_with("error: ") && !errors.contains("panicked"), "{typed}: {errors}");
+        assert!(errors.starts_with("error: ") && errors.lines().count() == 1, "{typed}: {errors}");
+        assert!(errors.trim_end().ends_with("--help"), "{typed}: {errors}");
     }
+}
+
+#[test]
+fn whatever_can_not_be_meant_is_said_in_one_line() {
+    for typed in [
+        "evnts",
+        "at a",
+        "get clusters --helath down",
+        "get clusters -o tabel",
+        "get nodes -l rack",
+        "export -w",
+    ] {
+        let words: Vec<&str> = typed.split(' ').collect();
+        let (code, out, errors) = told(&mut replicante(&words));
+        assert_eq!((code, out.as_str(), errors.lines().count()), (Some(2), "", 1), "{typed}: {errors}");
+        assert!(errors.starts_with("error: ") && errors.contains("--help"), "{typed}: {errors}");
+    }
+    // What helps is more than a line.
+    for (words, expected) in
+        [(&["maintenance"][..], 2), (&[], 2), (&["at", "--help"], 0), (&["--version"], 0)]
+    {
+        let (code, out, errors) = told(&mut replicante(words));
+        assert_eq!(code, Some(expected), "{words:?}");
+        let (helps, is_empty) =
+            if expected == 0 { (out, errors.is_empty()) } else { (errors, out.is_empty()) };
+        assert!(
+            is_empty && (helps.contains("Usage: replicante") || helps.starts_with("replicante ")),
+            "{helps}"
+        );
+    }
+}
+
+#[test]
+fn a_filter_that_takes_nothing_is_not_taken_for_an_empty_fleet() {
+    let deployment = Deployment::start(&["orders-1", "orders-2"]);
+    deployment.wait_for(&["orders-1", "orders-2"]);
+    // Nobody answers at the address of the agents.
+    for (typed, expected) in [
+        ("get clusters --health healthy", "none of 2 clusters matches\n"),
+        ("get clusters zk-*", "none of 2 clusters matches\n"),
+        ("get clusters orders-1 --kind kafka", "none of 2 clusters matches\n"),
+        ("get clusters -n prod", "no clusters in namespace prod: without -n there are 2 clusters\n"),
+        ("get nodes --status up", "none of 2 nodes matches\n"),
+        ("get nodes orders-1 --status up", "the one node does not match\n"),
+        ("get nodes -l rack=r1", "none of 2 nodes matches\n"),
+        ("get discoveries --status failing", "the one discovery does not match\n"),
+        (
+            "get shards",
+            "none of 2 clusters has any shards, as far as is known: get clusters shows them all\n",
+        ),
+        (
+            "get actions orders-1 --unfinished",
+            "the cluster has no actions, as far as is known: agents list those that they know\n",
+        ),
+    ] {
+        let words: Vec<&str> = typed.split(' ').collect();
+        assert_eq!(deployment.run(&words), (Some(0), String::new(), expected.to_owned()), "{typed}");
+        let json = deployment.run(&[&words[..], &["-o", "json"]].concat());
+        assert_eq!(json, (Some(0), "[]\n".to_owned(), String::new()), "{typed}");
+    }
+    let (code, out, errors) = deployment.run(&["get", "nodes", "--sort", "status", "-o", "yaml"]);
+    assert!(code == Some(0) && out.contains("node:") && errors.is_empty(), "{out}{errors}");
+}
+
+#[test]
+fn every_source_that_fails_a_test_is_named() {
+    let deployment = Deployment::start(&["a"]);
+    let folder = deployment.folder.path();
+    let file = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (one, other) = (file("one.yaml", OBJECT), file("other.yaml", &OBJECT.replace("fleet", "other")));
+    let test = |files: &[&str]| deployment.run(&[&["discovery", "test", "-f"], files].concat());
+    let told = test(&[&one, &other]);
+    assert!(
+        told.2.contains("discovery/default/fleet: ") && told.2.contains("discovery/default/other: "),
+        "{told:?}"
+    );
+    is_one_line(told, "two that fail", &["2 of 2 sources failed: "]);
+    let cluster =
+        "apiVersion: replicante.io/v0\nkind: Cluster\nmetadata: { name: a }\nspec: { interval: 90m }\n";
+    is_one_line(
+        test(&[&file("cluster.yaml", cluster)]),
+        "a Cluster alone",
+        &["there is no Discovery in these files"],
+    );
 }
 
 #[test]

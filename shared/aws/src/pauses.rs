@@ -61,6 +61,7 @@ fn read(item: &Item) -> Option<(&str, Pause)> {
         until: None,
         reason: Some("what is stored of it can't be read: pause it anew, or resume it".into()),
         actor: "unknown".into(),
+        ended_by: None,
     };
     Some((string(item, "sk")?, pause.unwrap_or_else(unreadable)))
 }

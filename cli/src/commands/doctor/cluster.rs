@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use futures::stream::{self, StreamExt};
 use replicante_agents::ClusterLimits;
+use replicante_model::record::DiscoveredCluster;
 use replicante_model::view::ClusterState;
 use replicante_model::{Kind, RecordName, Timestamp};
 use serde_json::{Value, json};
@@ -100,31 +101,109 @@ pub(super) async fn run(args: ClusterArgs) -> Result<(), CliError> {
     let of_cluster = of_cluster(&head, &item, &pauses, now);
     let all: Vec<Check> = of_cluster.iter().chain(&nodes).cloned().collect();
     match args.common.output {
-        Output::Json => {
-            let node = |check: &Check| {
-                let asked = asked.iter().find(|asked| asked.node == check.what);
-                let mut told = json!(check);
-                told["node"] = told["what"].take();
-                told.as_object_mut().map(|told| told.remove("what"));
-                told["address"] = json!(item.record.nodes.get(&check.what));
-                told["took_ms"] = json!(asked.map(|asked| asked.took.as_millis() as u64));
-                told["observation"] = json!(asked.map(|asked| &asked.found));
-                let view = state.view.as_ref().and_then(|view| view.nodes.get(&check.what));
-                told["stored"] = json!(view.map(|view| &view.status));
-                told
-            };
-            let nodes: Vec<Value> = nodes.iter().map(node).collect();
-            let (cluster, verdict) = (record.key(), worst(&all));
-            out::json(&json!({
-                "cluster": cluster, "at": now, "verdict": verdict, "checks": of_cluster, "nodes": nodes,
-            }))?;
-        }
+        Output::Json => out::json(&as_json(&record, &of_cluster, &nodes, &asked, &item, &state, now))?,
         Output::Text => {
             lines(&all).into_iter().try_for_each(out::line)?;
-            let bad = nodes.iter().filter(|check| check.verdict == Verdict::Bad).count() as u64;
-            let asked = count(asked.len() as u64, "node");
-            out::note(format_args!("{asked} of {record} asked from here: {bad} bad"));
+            out::note(footer(&record, &asked, &nodes));
         }
     }
     verdict(&all)
+}
+
+fn footer(record: &RecordName, asked: &[Asked], nodes: &[Check]) -> String {
+    let bad = nodes.iter().filter(|check| check.verdict == Verdict::Bad).count();
+    format!("{} of {record} asked from here: {bad} bad", count(asked.len() as u64, "node"))
+}
+
+fn as_json(
+    record: &RecordName,
+    of_cluster: &[Check],
+    nodes: &[Check],
+    asked: &[Asked],
+    item: &DiscoveredCluster,
+    state: &ClusterState,
+    now: Timestamp,
+) -> Value {
+    let node = |check: &Check| {
+        let asked = asked.iter().find(|asked| asked.node == check.what);
+        let mut told = json!(check);
+        told["node"] = told["what"].take();
+        told.as_object_mut().map(|told| told.remove("what"));
+        told["address"] = json!(item.record.nodes.get(&check.what));
+        told["took_ms"] = json!(asked.map(|asked| asked.took.as_millis() as u64));
+        told["observation"] = json!(asked.map(|asked| &asked.found));
+        let view = state.view.as_ref().and_then(|view| view.nodes.get(&check.what));
+        told["stored"] = json!(view.map(|view| &view.status));
+        told
+    };
+    let verdict = worst(&of_cluster.iter().chain(nodes).cloned().collect::<Vec<_>>());
+    let nodes: Vec<Value> = nodes.iter().map(node).collect();
+    json!({ "cluster": record.key(), "at": now.rfc3339(), "verdict": verdict, "checks": of_cluster, "nodes": nodes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::given::{NOW, state, written};
+    use replicante_model::observation::{Failure, Observation};
+    use replicante_model::record::{AgentSettings, ClusterRecord};
+
+    #[test]
+    fn what_the_agents_answered_is_told_to_programs_and_counted_for_people() {
+        let record = RecordName::cluster("default", "orders");
+        let found =
+            Observation::AgentDown { reason: "connection refused".into(), failure: Failure::Unconnected };
+        let asked = [Asked { node: "node-3".into(), found, took: Duration::from_millis(12) }];
+        let nodes = [("node-3".to_owned(), "http://10.0.0.3:8000".to_owned())].into();
+        let item = DiscoveredCluster {
+            record: ClusterRecord { cluster_id: "orders".into(), nodes, ..ClusterRecord::default() },
+            discovery: "fleet".into(),
+            missing_nodes: [("node-9".to_owned(), NOW)].into(),
+            forgotten_nodes: Default::default(),
+            missing_since: None,
+            removed: None,
+            agents: AgentSettings::default(),
+            refresh_interval: Duration::from_secs(60),
+        };
+        let nodes = checks(&asked, &item, &state(), "orders", NOW);
+        insta::assert_snapshot!(footer(&record, &asked, &nodes), @"1 node of cluster/default/orders asked from here: 1 bad");
+        let value = as_json(&record, &[], &nodes, &asked, &item, &state(), NOW);
+        insta::assert_snapshot!(written(&value).0, @r#"
+        {
+          "at": "2026-01-02T02:04:05.000Z",
+          "checks": [],
+          "cluster": "cluster/default/orders",
+          "nodes": [
+            {
+              "address": "http://10.0.0.3:8000",
+              "found": "the agent does not answer: connection refused (12ms); the workers see it agent down (connection refused)",
+              "next": "is the agent running, its address right, and its port open from here?",
+              "node": "node-3",
+              "observation": {
+                "failure": "unconnected",
+                "heard": "agent_down",
+                "reason": "connection refused"
+              },
+              "stored": {
+                "reason": "connection refused",
+                "status": "agent_down"
+              },
+              "took_ms": 12,
+              "verdict": "bad"
+            },
+            {
+              "address": null,
+              "found": "no worker asks it: its source no longer reports it, since 2026-01-02T02:04:05.000Z",
+              "next": "correct the source, or `forget orders node-9`",
+              "node": "node-9",
+              "observation": null,
+              "stored": null,
+              "took_ms": null,
+              "verdict": "warn"
+            }
+          ],
+          "verdict": "bad"
+        }
+        "#);
+    }
 }

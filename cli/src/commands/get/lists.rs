@@ -1,7 +1,5 @@
 //! The lists: clusters and discoveries from their heads; nodes, shards and actions from the bodies of clusters.
 
-use std::time::Duration;
-
 use futures::stream::{self, StreamExt, TryStreamExt};
 use replicante_aws::{AwsError, Table};
 use replicante_model::pause::Pauses;
@@ -10,33 +8,25 @@ use replicante_model::time::Timestamp;
 use replicante_model::view::{ClusterState, Health, NodeStatus, NodeView};
 use replicante_model::{Kind, RecordName};
 use replicante_protocol::head::Head;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::names::Pattern;
-use super::{ActionsArgs, ClustersArgs, HealthArg, ListArgs, ListOutput, NodesArgs, Sort, StatusArg};
-use crate::demo::screen::Screen;
+use super::names::{Pattern, plural, unknown_in};
+use super::watch::{Shown, show};
+use super::{
+    ActionsArgs, ActionsSort, ClustersArgs, DiscoveriesArgs, DiscoveryArg, HealthArg, ListArgs, ListOutput,
+    NodesArgs, NodesSort, ShardsArgs, ShardsSort, Sort, StatusArg,
+};
 use crate::error::CliError;
 use crate::place::Place;
-use crate::records::heads;
-use crate::signals::Interrupts;
+use crate::records::{note, readable};
 use crate::view::style::Tone;
 use crate::view::{clusters as view, discoveries as discoveries_view, parts, record};
 use crate::{out, progress};
 
 /// Bodies that are read at once.
 const AT_ONCE: usize = 16;
-/// Between two looks of `--watch`.
-const LOOK: Duration = Duration::from_secs(2);
-
-/// A list, ready to be shown.
-struct Shown {
-    /// For programs.
-    json: Vec<Value>,
-    /// For people, in so many columns at most.
-    lines: Vec<String>,
-    /// What is said when there is nothing.
-    nothing: String,
-}
+/// What may help whoever sees no cluster at all.
+const NO_CLUSTER: &str = "get discoveries says whether the sources answer";
 
 /// The list of clusters.
 ///
@@ -45,23 +35,20 @@ struct Shown {
 pub async fn clusters(args: &ClustersArgs) -> Result<(), CliError> {
     let table = Place::find(&args.list.place).await?.table();
     show(&args.list, async |width| {
-        let mut heads = of_names(&table, Kind::Cluster, &args.list).await?;
-        heads.retain(|head| is_asked(args, &Summary::parse(head.summary.as_deref())));
-        sort(&mut heads, args.sort);
+        let mut named = of_names(&table, Kind::Cluster, &args.list).await?;
+        named.heads.retain(|head| is_asked(args, &Summary::parse(head.summary.as_deref())));
+        sort(&mut named.heads, args.sort);
         let (pauses, now) = (table.pauses().await?, Timestamp::now());
         let lines = match args.list.output {
-            ListOutput::Wide => view::wide(&heads, &pauses, now),
+            ListOutput::Wide => view::wide(&named.heads, &pauses, now),
             _ => {
-                let rows: Vec<_> = heads.iter().map(|head| record::row_at(head, &pauses, now)).collect();
+                let rows: Vec<_> =
+                    named.heads.iter().map(|head| record::row_at(head, &pauses, now)).collect();
                 view::list(&rows, now, width)
             }
         };
-        let hint = "get discoveries says whether the sources answer";
-        Ok(Shown {
-            json: json_of(&heads, &pauses, now),
-            lines,
-            nothing: nothing("clusters", &args.list, hint),
-        })
+        let (json, nothing) = (json_of(&named.heads, &pauses, now), named.none(NO_CLUSTER));
+        Ok(named.shown(json, lines, nothing))
     })
     .await
 }
@@ -70,17 +57,15 @@ pub async fn clusters(args: &ClustersArgs) -> Result<(), CliError> {
 ///
 /// # Errors
 /// When the table can't be read.
-pub async fn discoveries(args: &ListArgs) -> Result<(), CliError> {
-    let table = Place::find(&args.place).await?.table();
-    show(args, async |width| {
-        let heads = of_names(&table, Kind::Discovery, args).await?;
+pub async fn discoveries(args: &DiscoveriesArgs) -> Result<(), CliError> {
+    let table = Place::find(&args.list.place).await?.table();
+    show(&args.list, async |width| {
+        let mut named = of_names(&table, Kind::Discovery, &args.list).await?;
+        named.heads.retain(|head| has_word(&args.status, discoveries_view::status(head)));
         let (pauses, now) = (table.pauses().await?, Timestamp::now());
-        let lines = discoveries_view::list(&heads, &pauses, now, width);
-        Ok(Shown {
-            json: json_of(&heads, &pauses, now),
-            lines,
-            nothing: nothing("discoveries", args, "apply -f FILE"),
-        })
+        let lines = discoveries_view::list(&named.heads, &pauses, now, width);
+        let (json, nothing) = (json_of(&named.heads, &pauses, now), named.none("apply -f FILE stores one"));
+        Ok(named.shown(json, lines, nothing))
     })
     .await
 }
@@ -92,22 +77,24 @@ pub async fn discoveries(args: &ListArgs) -> Result<(), CliError> {
 pub async fn nodes(args: &NodesArgs) -> Result<(), CliError> {
     let table = Place::find(&args.list.place).await?.table();
     show(&args.list, async |width| {
-        let states = states(&table, &args.list).await?;
+        let (named, states) = states(&table, &args.list).await?;
         let all = states.iter().flat_map(|(record, state)| {
             let nodes = state.view.iter().flat_map(|view| &view.nodes);
             nodes.map(move |(id, node)| (record, id.as_str(), node))
         });
-        let nodes: Vec<(&RecordName, &str, &NodeView)> =
-            all.filter(|(_, _, node)| is_meant(args, node)).collect();
-        let json = nodes
-            .iter()
-            .map(|(record, id, node)| json!({ "cluster": record.key(), "node": id, "view": node }));
-        let hint = "get clusters shows them all";
-        Ok(Shown {
-            json: json.collect(),
-            lines: parts::nodes(&nodes, args.list.output == ListOutput::Wide, width),
-            nothing: nothing("nodes", &args.list, hint),
-        })
+        let mut nodes: Vec<(&RecordName, &str, &NodeView)> = all.collect();
+        let of = nodes.len();
+        nodes.retain(|(_, _, node)| is_meant(args, node));
+        if args.sort == NodesSort::Status {
+            nodes.sort_by_key(|(_, _, node)| worst_first(status_of(node)));
+        }
+        let json = nodes.iter().map(|(record, id, node)| parts::node_json(record, id, node));
+        let nothing = named.counts.none_of("node", of, "get clusters shows them all");
+        Ok(named.shown(
+            json.collect(),
+            parts::nodes(&nodes, args.list.output == ListOutput::Wide, width),
+            nothing,
+        ))
     })
     .await
 }
@@ -116,19 +103,21 @@ pub async fn nodes(args: &NodesArgs) -> Result<(), CliError> {
 ///
 /// # Errors
 /// When the table can't be read.
-pub async fn shards(args: &ListArgs) -> Result<(), CliError> {
-    let table = Place::find(&args.place).await?.table();
-    show(args, async |width| {
-        let states = states(&table, args).await?;
-        let shards = parts::of_clusters(states.iter().map(|(record, state)| (record, state)));
-        let json = shards.iter().map(|shard| {
-            json!({ "cluster": shard.record.key(), "shard": shard.id, "primary": shard.primary, "others": shard.others })
-        });
-        Ok(Shown {
-            json: json.collect(),
-            lines: parts::shards(&shards, width),
-            nothing: nothing("shards", args, "get clusters shows them all"),
-        })
+pub async fn shards(args: &ShardsArgs) -> Result<(), CliError> {
+    let table = Place::find(&args.list.place).await?.table();
+    show(&args.list, async |width| {
+        let (named, states) = states(&table, &args.list).await?;
+        let mut shards = parts::of_clusters(states.iter().map(|(record, state)| (record, state)));
+        match args.sort {
+            ShardsSort::Name => {}
+            ShardsSort::Primary => shards.sort_by_key(|shard| !shard.primary.is_empty()),
+            ShardsSort::Nodes => {
+                shards.sort_by_key(|shard| shard.others.len() + usize::from(!shard.primary.is_empty()))
+            }
+        }
+        let nothing = named.counts.none_of("shard", shards.len(), "get clusters shows them all");
+        let json = shards.iter().map(parts::shard_json).collect();
+        Ok(named.shown(json, parts::shards(&shards, width), nothing))
     })
     .await
 }
@@ -140,87 +129,101 @@ pub async fn shards(args: &ListArgs) -> Result<(), CliError> {
 pub async fn actions(args: &ActionsArgs) -> Result<(), CliError> {
     let table = Place::find(&args.list.place).await?.table();
     show(&args.list, async |width| {
-        let states = states(&table, &args.list).await?;
+        let (named, states) = states(&table, &args.list).await?;
         let mut actions: Vec<parts::Action<'_>> = Vec::new();
         for (record, state) in &states {
             for (node, known) in &state.actions {
-                actions.extend(known.known.iter().map(|(id, action)| parts::Action { record, node, id, action }));
+                actions.extend(known.known.iter().map(|(id, action)| parts::Action {
+                    record,
+                    node,
+                    id,
+                    action,
+                }));
             }
         }
+        let of = actions.len();
         actions.retain(|listed| !(args.unfinished && listed.action.finished));
-        // What goes on comes first.
-        actions.sort_by_key(|listed| listed.action.finished);
-        let json = actions.iter().map(|listed| {
-            json!({ "cluster": listed.record.key(), "node": listed.node, "id": listed.id, "action": listed.action })
-        });
-        Ok(Shown {
-            json: json.collect(),
-            lines: parts::actions(&actions, width),
-            nothing: nothing("actions", &args.list, "agents list those that they know"),
-        })
+        match args.sort {
+            ActionsSort::Unfinished => actions.sort_by_key(|listed| listed.action.finished),
+            ActionsSort::Name => {}
+        }
+        let nothing = named.counts.none_of("action", of, "agents list those that they know");
+        let json = actions.iter().map(parts::action_json).collect();
+        Ok(named.shown(json, parts::actions(&actions, width), nothing))
     })
     .await
 }
 
-/// Shows a list, or again and again.
-async fn show(
-    args: &ListArgs,
-    list: impl AsyncFn(Option<usize>) -> Result<Shown, CliError>,
-) -> Result<(), CliError> {
-    let is_table = matches!(args.output, ListOutput::Table | ListOutput::Wide);
-    let width = || if args.output == ListOutput::Wide { None } else { out::size().map(|(width, _)| width) };
-    if !args.watch {
-        let shown = list(width()).await?;
-        return match args.output {
-            ListOutput::Json => out::json(&shown.json),
-            ListOutput::Yaml => out::yaml(&Value::from(shown.json)),
-            _ if shown.json.is_empty() => {
-                out::note(shown.nothing);
-                Ok(())
-            }
-            _ => shown.lines.into_iter().try_for_each(out::line),
-        };
+/// The records that are asked for by name.
+#[derive(Debug)]
+struct Named {
+    heads: Vec<Head>,
+    /// What can't be read, and is left out.
+    notes: Vec<String>,
+    /// A name that is given, and that nothing has.
+    unknown: Option<CliError>,
+    counts: Counts,
+}
+
+/// Of how many those that are asked for are some.
+#[derive(Clone, Debug)]
+struct Counts {
+    kind: Kind,
+    /// The namespace that is asked for.
+    namespace: Option<String>,
+    /// How many records there are of the kind.
+    all: usize,
+    /// How many of them are of that namespace.
+    within: usize,
+    /// How many of these have one of the names that are asked for.
+    named: usize,
+}
+
+impl Named {
+    /// Those that a list shows, as it shows them.
+    fn shown(self, json: Vec<Value>, lines: Vec<String>, nothing: String) -> Shown {
+        Shown { json, lines, nothing, notes: self.notes, unknown: self.unknown }
     }
-    if !is_table {
-        return Err(CliError::Usage("--watch is for people: it needs -o table or -o wide".into()));
+
+    /// What is said when no record is shown. `hint`: what helps where there is none at all.
+    fn none(&self, hint: &str) -> String {
+        self.counts.none(hint)
     }
-    let mut interrupts = Interrupts::watch()?;
-    let mut screen = if out::is_screen() { Some(Screen::enter()?) } else { None };
-    loop {
-        let shown = tokio::select! {
-            shown = list(width()) => shown?,
-            () = interrupts.next() => return Ok(()),
-        };
-        let mut lines = if shown.json.is_empty() { vec![shown.nothing] } else { shown.lines };
-        match &mut screen {
-            Some(screen) => {
-                let height = out::size().map_or(usize::MAX, |(_, height)| height);
-                let more = lines.len().saturating_sub(height.saturating_sub(1));
-                if more > 0 {
-                    lines.truncate(lines.len() - more);
-                    lines.push(Tone::Quiet.paint(&format!("and {more} more")));
-                }
-                screen.draw(&lines)?;
+}
+
+impl Counts {
+    fn none(&self, hint: &str) -> String {
+        let what = plural(self.kind);
+        match (self.all, self.within, &self.namespace) {
+            (0, ..) => format!("no {what} yet: {} {hint}", out::program()),
+            (all, 0, Some(namespace)) => {
+                format!(
+                    "no {what} in namespace {namespace}: without -n there {}",
+                    are(all, self.kind.as_str(), what)
+                )
             }
-            None => {
-                lines.push(String::new());
-                lines.into_iter().try_for_each(out::line)?;
-            }
+            (_, 1, _) => format!("the one {} does not match", self.kind),
+            (_, within, _) => format!("none of {within} {what} matches"),
         }
-        tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            () = interrupts.next() => return Ok(()),
+    }
+
+    /// The same for what clusters have, of which there are so many before they are chosen from. `hint`: what helps where the
+    /// clusters have none.
+    fn none_of(&self, what: &str, of: usize, hint: &str) -> String {
+        match (self.named, of) {
+            (0, _) => self.none(NO_CLUSTER),
+            (1, 0) => format!("the cluster has no {what}s, as far as is known: {hint}"),
+            (clusters, 0) => {
+                format!("none of {clusters} clusters has any {what}s, as far as is known: {hint}")
+            }
+            (_, 1) => format!("the one {what} does not match"),
+            (_, of) => format!("none of {of} {what}s matches"),
         }
     }
 }
 
-fn nothing(what: &str, args: &ListArgs, hint: &str) -> String {
-    let within = args.namespace.as_ref().map(|name| format!(" in namespace {name}")).unwrap_or_default();
-    let named = if args.names.is_empty() { "yet" } else { "of such a name" };
-    match hint.split_once(' ') {
-        Some(("get" | "apply", _)) => format!("no {what}{within} {named}: {} {hint}", out::program()),
-        _ => format!("no {what}{within} {named}: {hint}"),
-    }
+fn are(number: usize, one: &str, more: &str) -> String {
+    if number == 1 { format!("is 1 {one}") } else { format!("are {number} {more}") }
 }
 
 fn json_of(heads: &[Head], pauses: &Pauses, now: Timestamp) -> Vec<Value> {
@@ -228,29 +231,48 @@ fn json_of(heads: &[Head], pauses: &Pauses, now: Timestamp) -> Vec<Value> {
 }
 
 /// The heads that are asked for by name.
-async fn of_names(table: &Table, kind: Kind, args: &ListArgs) -> Result<Vec<Head>, CliError> {
-    let mut heads = heads(table, kind).await?;
-    heads.retain(|head| {
-        let RecordName { namespace, id, .. } = &head.record;
-        args.namespace.as_ref().is_none_or(|wanted| wanted == namespace) && Pattern::any(&args.names, id)
-    });
-    Ok(heads)
+async fn of_names(table: &Table, kind: Kind, args: &ListArgs) -> Result<Named, CliError> {
+    let (heads, damaged) = readable(table, kind).await?;
+    Ok(named(kind, heads, damaged.iter().map(note).collect(), args))
 }
 
-/// What is stored of the clusters that are asked for by name, in their order. One that can't be read is named in a
-/// note, and left out.
-async fn states(table: &Table, args: &ListArgs) -> Result<Vec<(RecordName, ClusterState)>, CliError> {
-    let heads = of_names(table, Kind::Cluster, args).await?;
+fn named(kind: Kind, mut heads: Vec<Head>, notes: Vec<String>, args: &ListArgs) -> Named {
+    let namespace = args.namespace.clone();
+    let is_within = |head: &Head| namespace.as_ref().is_none_or(|wanted| *wanted == head.record.namespace);
+    let is_there = |name: &str| heads.iter().any(|head| is_within(head) && head.record.id == name);
+    let unknown = args.names.iter().filter_map(Pattern::plain).find(|name| !is_there(name));
+    let unknown = unknown.map(|name| unknown_in(kind, namespace.as_deref(), name, &heads));
+    let all = heads.len();
+    heads.retain(is_within);
+    let within = heads.len();
+    heads.retain(|head| Pattern::any(&args.names, &head.record.id));
+    let counts = Counts { kind, all, within, named: heads.len(), namespace };
+    Named { heads, notes, unknown, counts }
+}
+
+/// What is stored of the clusters that are asked for by name, in their order. One that can't be read is left out.
+async fn states(
+    table: &Table,
+    args: &ListArgs,
+) -> Result<(Named, Vec<(RecordName, ClusterState)>), CliError> {
+    let mut named = of_names(table, Kind::Cluster, args).await?;
     progress::say("reading clusters");
-    let read = stream::iter(heads).map(async |head| match table.look::<ClusterState>(&head.record).await {
-        Ok(found) => Ok(found.and_then(|(head, state)| Some((head.record, state?)))),
-        Err(error @ AwsError::Call { .. }) => Err(CliError::from(error)),
-        Err(damaged) => {
-            out::note(Tone::Bad.paint(&damaged.to_string()));
-            Ok(None)
+    let read = stream::iter(named.heads.drain(..)).map(async |head| {
+        match table.look::<ClusterState>(&head.record).await {
+            Ok(found) => Ok(Ok(found.and_then(|(head, state)| Some((head.record, state?))))),
+            Err(error @ AwsError::Call { .. }) => Err(CliError::from(error)),
+            Err(damaged) => Ok(Err(note(&damaged))),
         }
     });
-    read.buffered(AT_ONCE).try_filter_map(async |state| Ok(state)).try_collect().await
+    let read: Vec<Result<Option<_>, String>> = read.buffered(AT_ONCE).try_collect().await?;
+    let mut states = Vec::new();
+    for state in read {
+        match state {
+            Ok(state) => states.extend(state),
+            Err(note) => named.notes.push(note),
+        }
+    }
+    Ok((named, states))
 }
 
 fn is_asked(args: &ClustersArgs, summary: &Summary) -> bool {
@@ -294,14 +316,39 @@ fn has_attributes(wanted: &[(String, String)], node: &NodeView) -> bool {
 }
 
 fn has_status(wanted: &[StatusArg], node: &NodeView) -> bool {
-    let status = match &node.status {
+    wanted.is_empty() || wanted.contains(&status_of(node))
+}
+
+fn status_of(node: &NodeView) -> StatusArg {
+    match &node.status {
         _ if node.missing_since.is_some() => StatusArg::Missing,
         NodeStatus::Up => StatusArg::Up,
         NodeStatus::AgentDown { .. } => StatusArg::AgentDown,
         NodeStatus::NodeDown { .. } => StatusArg::NodeDown,
         NodeStatus::Conflict { .. } => StatusArg::Conflict,
+    }
+}
+
+fn worst_first(status: StatusArg) -> u8 {
+    match status {
+        StatusArg::NodeDown => 0,
+        StatusArg::AgentDown => 1,
+        StatusArg::Conflict => 2,
+        StatusArg::Missing => 3,
+        StatusArg::Up => 4,
+    }
+}
+
+fn has_word(wanted: &[DiscoveryArg], (word, _): (&str, Tone)) -> bool {
+    let is_it = |wanted: &DiscoveryArg| match wanted {
+        DiscoveryArg::Ok => word == "ok",
+        DiscoveryArg::Failing => word == "failing",
+        DiscoveryArg::Holding => word == "holding",
+        DiscoveryArg::CutOff => word == "cut off?",
+        DiscoveryArg::New => word == "new",
+        DiscoveryArg::Disabled => word == "disabled",
     };
-    wanted.is_empty() || wanted.contains(&status)
+    wanted.is_empty() || wanted.iter().any(is_it)
 }
 
 fn has_kind(wanted: &[String], node: &NodeView) -> bool {
@@ -313,6 +360,86 @@ fn has_kind(wanted: &[String], node: &NodeView) -> bool {
 mod tests {
     use super::*;
     use crate::view::given::{NOW, cluster_head, head};
+    use std::time::Duration;
+
+    fn list(names: &[&str], namespace: Option<&str>) -> ListArgs {
+        ListArgs {
+            names: names.iter().map(|name| name.parse().unwrap()).collect(),
+            namespace: namespace.map(str::to_owned),
+            output: ListOutput::Table,
+            watch: false,
+            place: Default::default(),
+        }
+    }
+
+    /// Of three clusters.
+    fn found(names: &[&str], namespace: Option<&str>) -> Named {
+        let records = [("default", "orders"), ("default", "zk-01"), ("prod", "billing")];
+        let heads =
+            records.map(|(namespace, id)| head(RecordName::cluster(namespace, id), Summary::default()));
+        named(Kind::Cluster, heads.into(), Vec::new(), &list(names, namespace))
+    }
+
+    #[test]
+    fn an_empty_list_says_of_how_many_it_shows_none() {
+        let none = |names: &[&str], namespace| found(names, namespace).none("get discoveries says why");
+        insta::assert_snapshot!(none(&[], None), @"none of 3 clusters matches");
+        insta::assert_snapshot!(none(&["redis-*"], None), @"none of 3 clusters matches");
+        insta::assert_snapshot!(none(&[], Some("prod")), @"the one cluster does not match");
+        insta::assert_snapshot!(none(&[], Some("test")), @"no clusters in namespace test: without -n there are 3 clusters");
+        let nobody = named(Kind::Discovery, Vec::new(), Vec::new(), &list(&[], None));
+        let none = nobody.none("apply -f FILE stores one");
+        assert!(
+            none.starts_with("no discoveries yet: ") && none.ends_with("apply -f FILE stores one"),
+            "{none}"
+        );
+
+        let none_of =
+            |names: &[&str], of| found(names, None).counts.none_of("node", of, "get clusters shows them all");
+        insta::assert_snapshot!(none_of(&[], 12), @"none of 12 nodes matches");
+        insta::assert_snapshot!(none_of(&[], 1), @"the one node does not match");
+        insta::assert_snapshot!(none_of(&[], 0), @"none of 3 clusters has any nodes, as far as is known: get clusters shows them all");
+        insta::assert_snapshot!(none_of(&["zk-01"], 0), @"the cluster has no nodes, as far as is known: get clusters shows them all");
+        insta::assert_snapshot!(none_of(&["redis-*"], 0), @"none of 3 clusters matches");
+    }
+
+    #[test]
+    fn a_name_without_stars_has_to_be_that_of_something() {
+        let unknown =
+            |names: &[&str], namespace| found(names, namespace).unknown.map(|error| error.to_string());
+        assert_eq!(unknown(&["orders", "zk-*", "redis-*"], None), None);
+        insta::assert_snapshot!(unknown(&["orders", "zk-1"], None).unwrap(), @"there is no cluster `zk-1`; is it zk-01?");
+        insta::assert_snapshot!(unknown(&["orders"], Some("prod")).unwrap(), @"there is no cluster `orders` in namespace prod; there is one in namespace default: add -n default");
+    }
+
+    #[test]
+    fn nodes_are_sorted_with_the_worst_first() {
+        let all = [
+            StatusArg::Up,
+            StatusArg::AgentDown,
+            StatusArg::NodeDown,
+            StatusArg::Conflict,
+            StatusArg::Missing,
+        ];
+        let mut sorted = all;
+        sorted.sort_by_key(|status| worst_first(*status));
+        use StatusArg::{AgentDown, Conflict, Missing, NodeDown, Up};
+        assert_eq!(sorted, [NodeDown, AgentDown, Conflict, Missing, Up]);
+    }
+
+    #[test]
+    fn discoveries_are_chosen_by_what_the_list_calls_them() {
+        let status = |change: fn(&mut Head)| {
+            let mut head = head(RecordName::discovery("default", "fleet"), Summary::default());
+            change(&mut head);
+            discoveries_view::status(&head)
+        };
+        let (ok, disabled) = (status(|_| ()), status(|head| head.enabled = false));
+        let new = status(|head| head.summary = None);
+        assert!(has_word(&[], ok) && has_word(&[DiscoveryArg::New, DiscoveryArg::Ok], ok));
+        assert!(has_word(&[DiscoveryArg::Disabled], disabled) && !has_word(&[DiscoveryArg::Ok], disabled));
+        assert!(has_word(&[DiscoveryArg::New], new) && !has_word(&[DiscoveryArg::Failing], new));
+    }
 
     #[test]
     fn nodes_are_chosen_by_all_attributes_that_are_given() {
@@ -373,13 +500,7 @@ mod tests {
         );
         let summary = Summary::parse(cluster_head().summary.as_deref());
         let asked = |health: &[HealthArg], kind: &[&str]| {
-            let list = ListArgs {
-                names: Vec::new(),
-                namespace: None,
-                output: ListOutput::Table,
-                watch: false,
-                place: Default::default(),
-            };
+            let list = list(&[], None);
             let kind = kind.iter().map(|kind| (*kind).to_owned()).collect();
             is_asked(&ClustersArgs { health: health.to_vec(), kind, sort: Sort::Name, list }, &summary)
         };

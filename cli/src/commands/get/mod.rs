@@ -3,12 +3,12 @@
 mod lists;
 mod names;
 mod recent;
+mod watch;
 
 use clap::{Args, Subcommand, ValueEnum};
 use replicante_model::discovery::DiscoveryState;
 use replicante_model::view::ClusterState;
 use replicante_model::{Kind, RecordName, Timestamp};
-use serde_json::json;
 
 pub use self::names::{Pattern, unknown};
 use crate::error::CliError;
@@ -43,7 +43,8 @@ impl GetArgs {
             What::Clusters(args) => args.list.watch,
             What::Nodes(args) => args.list.watch,
             What::Actions(args) => args.list.watch,
-            What::Shards(args) | What::Discoveries(args) => args.watch,
+            What::Shards(args) => args.list.watch,
+            What::Discoveries(args) => args.list.watch,
             What::Cluster(_) | What::Discovery(_) => false,
         }
     }
@@ -59,11 +60,11 @@ pub enum What {
     /// The nodes of all clusters
     Nodes(NodesArgs),
     /// The shards of all clusters, and who leads them
-    Shards(ListArgs),
+    Shards(ShardsArgs),
     /// The actions of all agents
     Actions(ActionsArgs),
     /// The list of discoveries
-    Discoveries(ListArgs),
+    Discoveries(DiscoveriesArgs),
     /// One discovery
     Discovery(OneArgs),
 }
@@ -133,6 +134,34 @@ pub enum Sort {
     Refreshed,
 }
 
+/// Values for the list of discoveries.
+#[derive(Debug, Args)]
+pub struct DiscoveriesArgs {
+    /// Only those of this status; may be given again
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub status: Vec<DiscoveryArg>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap takes the group's own text")]
+    pub list: ListArgs,
+}
+
+/// How a discovery is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DiscoveryArg {
+    /// Its source answers
+    Ok,
+    /// Its source does not
+    Failing,
+    /// So many are no longer reported that they are held until confirmed
+    Holding,
+    /// Its clusters can't be reached: it may be us
+    CutOff,
+    /// It never ran
+    New,
+    /// It is told not to run
+    Disabled,
+}
+
 /// Values for the list of nodes.
 #[derive(Debug, Args)]
 pub struct NodesArgs {
@@ -146,6 +175,9 @@ pub struct NodesArgs {
     /// fit
     #[arg(short = 'l', long, value_name = "NAME=VALUE", value_parser = attribute)]
     pub attribute: Vec<(String, String)>,
+    /// What comes first
+    #[arg(long, value_enum, default_value = "name")]
+    pub sort: NodesSort,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap takes the group's own text")]
     pub list: ListArgs,
@@ -174,12 +206,55 @@ pub enum StatusArg {
     Missing,
 }
 
+/// The order of a list of nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NodesSort {
+    /// By cluster and name
+    Name,
+    /// The worst first
+    Status,
+}
+
+/// Values for the list of shards.
+#[derive(Debug, Args)]
+pub struct ShardsArgs {
+    /// What comes first
+    #[arg(long, value_enum, default_value = "name")]
+    pub sort: ShardsSort,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap takes the group's own text")]
+    pub list: ListArgs,
+}
+
+/// The order of a list of shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ShardsSort {
+    /// By cluster and name
+    Name,
+    /// Those that nobody leads first
+    Primary,
+    /// Those that the fewest nodes hold first
+    Nodes,
+}
+
+/// The order of a list of actions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ActionsSort {
+    /// What goes on first
+    Unfinished,
+    /// By cluster, node and name
+    Name,
+}
+
 /// Values for the list of actions.
 #[derive(Debug, Args)]
 pub struct ActionsArgs {
     /// Only those that have not ended
     #[arg(long)]
     pub unfinished: bool,
+    /// What comes first
+    #[arg(long, value_enum, default_value = "unfinished")]
+    pub sort: ActionsSort,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap takes the group's own text")]
     pub list: ListArgs,
@@ -280,9 +355,7 @@ async fn one_cluster(args: ClusterArgs) -> Result<(), CliError> {
     let (pauses, now) = (table.pauses().await?, Timestamp::now());
     if args.output != OneOutput::Text {
         let object = files::stored(&table, &name).await?;
-        return args
-            .output
-            .all(&json!({ "head": record::json_at(&head, &pauses, now), "object": object, "state": state }));
+        return args.output.all(&record::stored(&head, object.as_ref(), state.as_ref(), &pauses, now));
     }
     let width = out::size().map(|(width, _)| width);
     let lines = cluster::cluster(&head, state.as_ref(), &pauses, now, width);
@@ -313,9 +386,7 @@ async fn one_discovery(args: OneArgs) -> Result<(), CliError> {
     let (pauses, now) = (table.pauses().await?, Timestamp::now());
     let object = files::stored(&table, &name).await?;
     if args.output != OneOutput::Text {
-        return args
-            .output
-            .all(&json!({ "head": record::json_at(&head, &pauses, now), "object": object, "state": state }));
+        return args.output.all(&record::stored(&head, object.as_ref(), state.as_ref(), &pauses, now));
     }
     let width = out::size().map(|(width, _)| width);
     let lines = discoveries::discovery(&head, object.as_ref(), state.as_ref(), &pauses, now, width);

@@ -11,43 +11,59 @@ use crate::out;
 
 /// A name, in which `*` stands for any text and `?` for any character.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pattern(WildMatch);
+pub struct Pattern {
+    text: String,
+    wild: WildMatch,
+}
 
 impl FromStr for Pattern {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Pattern(WildMatch::new(text)))
+        Ok(Pattern { text: text.to_owned(), wild: WildMatch::new(text) })
     }
 }
 
 impl Pattern {
     /// Whether one of the patterns takes the text, or there are none.
     pub fn any(patterns: &[Pattern], text: &str) -> bool {
-        patterns.is_empty() || patterns.iter().any(|pattern| pattern.0.matches(text))
+        patterns.is_empty() || patterns.iter().any(|pattern| pattern.wild.matches(text))
+    }
+
+    /// The name, where it is that of one thing alone: whoever types it means something that is there.
+    pub fn plain(&self) -> Option<&str> {
+        Some(self.text.as_str()).filter(|text| !text.contains(['*', '?', '\\']))
     }
 }
 
 /// There is no such record: names those that may be meant.
 pub fn unknown(name: &RecordName, heads: &[Head]) -> CliError {
-    let kind = name.kind;
-    let elsewhere = heads.iter().find(|head| head.record.id == name.id);
-    let like: Vec<&str> = heads
+    unknown_in(name.kind, Some(&name.namespace), &name.id, heads)
+}
+
+/// The same, of a namespace or of all.
+pub fn unknown_in(kind: Kind, namespace: Option<&str>, name: &str, heads: &[Head]) -> CliError {
+    let is_within = |head: &&Head| namespace.is_none_or(|wanted| wanted == head.record.namespace);
+    let elsewhere = heads.iter().find(|head| head.record.id == name);
+    let mut like: Vec<&str> = heads
         .iter()
-        .filter(|head| head.record.namespace == name.namespace)
+        .filter(is_within)
         .map(|head| head.record.id.as_str())
-        .filter(|id| id.contains(&name.id) || name.id.contains(id) || near(id, &name.id))
-        .take(3)
+        .filter(|id| id.contains(name) || name.contains(id) || near(id, name))
         .collect();
+    like.dedup();
+    like.truncate(3);
     let hint = match (elsewhere, like.as_slice()) {
         (Some(head), _) => format!("there is one in namespace {0}: add -n {0}", head.record.namespace),
         (None, []) => format!("`{} get {}` lists them", out::program(), plural(kind)),
         (None, like) => format!("is it {}?", like.join(" or ")),
     };
-    CliError::Failed(format!("there is no {kind} `{}` in namespace {}; {hint}", name.id, name.namespace))
+    let within = namespace.map_or_else(String::new, |namespace| format!(" in namespace {namespace}"));
+    CliError::Failed(format!("there is no {kind} `{name}`{within}; {hint}"))
 }
 
-fn plural(kind: Kind) -> &'static str {
+/// The word for all records of a kind.
+pub(super) fn plural(kind: Kind) -> &'static str {
     match kind {
         Kind::Cluster => "clusters",
         Kind::Discovery => "discoveries",
@@ -86,6 +102,8 @@ mod tests {
         };
         assert!(any(&[], "zk-01") && any(&["zk-*"], "zk-01") && any(&["a", "zk-0?"], "zk-01"));
         assert!(!any(&["zk"], "zk-01") && !any(&["*-02"], "zk-01"));
+        let plain = |text: &str| text.parse::<Pattern>().unwrap().plain().map(str::to_owned);
+        assert_eq!([plain("zk-01"), plain("zk-*"), plain("zk-0?")], [Some("zk-01".to_owned()), None, None]);
     }
 
     #[test]
@@ -96,5 +114,7 @@ mod tests {
         insta::assert_snapshot!(told("odrers"), @"there is no cluster `odrers` in namespace default; is it orders?");
         insta::assert_snapshot!(told("billing"), @"there is no cluster `billing` in namespace default; there is one in namespace prod: add -n prod");
         assert!(told("x").ends_with("get clusters` lists them"), "{}", told("x"));
+        let told = |id: &str| unknown_in(Kind::Cluster, None, id, &all).to_string();
+        insta::assert_snapshot!(told("bill"), @"there is no cluster `bill`; is it billing?");
     }
 }
