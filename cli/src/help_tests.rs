@@ -546,7 +546,7 @@ fn the_help_of_get() {
       replicante get clusters                  all clusters, with their health
       replicante get clusters -w --health degraded,down --sort health
       replicante get nodes 'zk-*' --status agent-down
-      replicante get nodes -l rack=r1          by a label of the source, or an attribute of the agent
+      replicante get nodes -l rack=r1          by a label of the source, or an attribute
       replicante get clusters -o json | jq -r '.[] | select(.health != "healthy") | .id'
       replicante get cluster zk-01             one cluster: its nodes, its shards, who leads
       them

@@ -25,7 +25,7 @@ use crate::{files, out};
     replicante get clusters                  all clusters, with their health\n  \
     replicante get clusters -w --health degraded,down --sort health\n  \
     replicante get nodes 'zk-*' --status agent-down\n  \
-    replicante get nodes -l rack=r1          by a label of the source, or an attribute of the agent\n  \
+    replicante get nodes -l rack=r1          by a label of the source, or an attribute\n  \
     replicante get clusters -o json | jq -r '.[] | select(.health != \"healthy\") | .id'\n  \
     replicante get cluster zk-01             one cluster: its nodes, its shards, who leads them\n  \
     replicante get discoveries               the sources, and whether they answer\n\n\
