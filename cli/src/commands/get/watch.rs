@@ -136,8 +136,8 @@ fn failed(error: &CliError, age: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use replicante_aws::AwsError;
     use crate::view::given::plain;
+    use replicante_aws::AwsError;
     use serde_json::json;
 
     fn shown(lines: &[&str]) -> Shown {
