@@ -188,7 +188,8 @@ async fn readings_changes_and_snapshots_cost_what_the_formula_says() {
         }
         let packed = system.head(&record).await.unwrap().body.unwrap().outbox_bytes;
         let history = system.history().await.unwrap();
-        let events: Vec<usize> = history.records.iter().map(|(_, data)| data.len()).collect();
+        let own = history.records.iter().filter(|(key, _)| *key == record.key());
+        let events: Vec<usize> = own.map(|(_, data)| data.len()).collect();
         let snapshot_bytes = *events.last().unwrap() as f64;
         let told: Vec<usize> = events.iter().rev().skip(3).take(2).copied().collect();
 

@@ -61,7 +61,7 @@ impl History {
         let mut reader = Reader::new();
         let mut folds: BTreeMap<String, Fold> = BTreeMap::new();
         let mut bytes: HashMap<String, &[u8]> = HashMap::new();
-        let mut objects: HashMap<&str, u64> = HashMap::new();
+        let mut objects: HashMap<(&str, String), u64> = HashMap::new();
         for (key, data) in &self.records {
             let text = String::from_utf8_lossy(data);
             let event: Event = serde_json::from_slice(data).map_err(|error| format!("{error}: {text}"))?;
@@ -88,7 +88,9 @@ impl History {
             let fold = folds.entry(key.clone()).or_default();
             fold.apply(&event.change).map_err(|error| format!("{}: {error}", event.id))?;
             if let Change::ObjectApplied(change) | Change::ObjectDeleted(change) = &event.change {
-                let last = objects.insert(key, change.version).unwrap_or(0);
+                let epoch = event.epoch.clone();
+                // A table that was restored tells again, in a new epoch, what came since.
+                let last = objects.insert((key, epoch), change.version).unwrap_or(0);
                 if change.version <= last {
                     return Err(format!(
                         "{}: change {} of its object, after {last}",
