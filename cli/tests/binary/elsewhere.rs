@@ -49,7 +49,7 @@ fn is_expected(shown: &Shown, code: i32, errors: &str) -> bool {
     match shown.typed.split(' ').next() {
         // Deployments differ in how they are set up. What can't be found out is another matter.
         Some("doctor" | "status") => [0, 3, 4].contains(&code),
-        Some("runs") => code == 1 && errors.contains("no folder holds the runs"),
+        Some("runs") => code == 1 && errors.contains("REPLICANTE_REFRESH_LOGS is not set"),
         _ => false,
     }
 }

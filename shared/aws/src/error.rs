@@ -76,7 +76,11 @@ impl AwsError {
             SdkError::ServiceError(service) => {
                 service.err().meta().code().is_none_or(|code| PASSING.contains(&code))
             }
-            SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
+            // A connection that ends under a request is neither: its kind is not told. Credentials that there are not, too.
+            SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
+                Some(error) => !error.is_user() && !chain(error).contains("credential"),
+                None => false,
+            },
             SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
             _ => false,
         };
@@ -153,6 +157,9 @@ mod tests {
         let broken = |error| SdkError::dispatch_failure(error);
         assert!(is_passing(broken(ConnectorError::io("refused".into()))));
         assert!(is_passing(broken(ConnectorError::timeout("late".into()))));
+        let other = |text: &str| broken(ConnectorError::other(text.into(), None));
+        assert!(is_passing(other("connection closed before message completed")));
+        assert!(!is_passing(other("the credential provider was not enabled")));
         assert!(!is_passing(broken(ConnectorError::user("no credentials".into()))));
         assert!(!is_passing(SdkError::construction_failure("no credentials")));
         assert!(!AwsError::stored("a", "b").is_passing());
