@@ -224,7 +224,7 @@ fn every_example_that_lasts_is_ended_by_ctrl_c_with_0() {
     // Systems of their own have a folder of their own.
     let apart = tempfile::tempdir().unwrap();
     std::fs::create_dir(apart.path().join("examples")).unwrap();
-    for file in ["examples/discovery.yaml", "mine.yaml"] {
+    for file in ["examples/discovery.yaml", "mine.yaml", "FILE"] {
         std::fs::write(apart.path().join(file), DISCOVERY).unwrap();
     }
     let script = r#"[{"at": "2s", "change": {"change": "agent", "cluster": "zk-01", "node": "node-2", "state": "gone"}}]"#;
