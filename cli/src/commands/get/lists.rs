@@ -108,13 +108,7 @@ pub async fn shards(args: &ShardsArgs) -> Result<(), CliError> {
     show(&args.list, async |width| {
         let (named, states) = states(&table, &args.list).await?;
         let mut shards = parts::of_clusters(states.iter().map(|(record, state)| (record, state)));
-        match args.sort {
-            ShardsSort::Name => {}
-            ShardsSort::Primary => shards.sort_by_key(|shard| !shard.primary.is_empty()),
-            ShardsSort::Nodes => {
-                shards.sort_by_key(|shard| shard.others.len() + usize::from(!shard.primary.is_empty()))
-            }
-        }
+        sort_shards(&mut shards, args.sort);
         let nothing = named.counts.none_of("shard", shards.len(), "get clusters shows them all");
         let json = shards.iter().map(parts::shard_json).collect();
         Ok(named.shown(json, parts::shards(&shards, width), nothing))
@@ -143,10 +137,7 @@ pub async fn actions(args: &ActionsArgs) -> Result<(), CliError> {
         }
         let of = actions.len();
         actions.retain(|listed| !(args.unfinished && listed.action.finished));
-        match args.sort {
-            ActionsSort::Unfinished => actions.sort_by_key(|listed| listed.action.finished),
-            ActionsSort::Name => {}
-        }
+        sort_actions(&mut actions, args.sort);
         let nothing = named.counts.none_of("action", of, "agents list those that they know");
         let json = actions.iter().map(parts::action_json).collect();
         Ok(named.shown(json, parts::actions(&actions, width), nothing))
@@ -305,6 +296,23 @@ fn sort(heads: &mut [Head], by: Sort) {
     }
 }
 
+/// Shards and actions come by cluster and name; of equals the order stays.
+fn sort_shards(shards: &mut [parts::Shard<'_>], by: ShardsSort) {
+    let leads = |shard: &parts::Shard<'_>| usize::from(!shard.primary.is_empty());
+    match by {
+        ShardsSort::Name => {}
+        ShardsSort::Primary => shards.sort_by_key(leads),
+        ShardsSort::Nodes => shards.sort_by_key(|shard| shard.others.len() + leads(shard)),
+    }
+}
+
+fn sort_actions(actions: &mut [parts::Action<'_>], by: ActionsSort) {
+    match by {
+        ActionsSort::Unfinished => actions.sort_by_key(|listed| listed.action.finished),
+        ActionsSort::Name => {}
+    }
+}
+
 fn is_meant(args: &NodesArgs, node: &NodeView) -> bool {
     has_status(&args.status, node) && has_kind(&args.kind, node) && has_attributes(&args.attribute, node)
 }
@@ -360,6 +368,7 @@ fn has_kind(wanted: &[String], node: &NodeView) -> bool {
 mod tests {
     use super::*;
     use crate::view::given::{NOW, cluster_head, head};
+    use replicante_model::actions::ActionView;
     use std::time::Duration;
 
     fn list(names: &[&str], namespace: Option<&str>) -> ListArgs {
@@ -425,6 +434,35 @@ mod tests {
         sorted.sort_by_key(|status| worst_first(*status));
         use StatusArg::{AgentDown, Conflict, Missing, NodeDown, Up};
         assert_eq!(sorted, [NodeDown, AgentDown, Conflict, Missing, Up]);
+    }
+
+    #[test]
+    fn shards_without_a_leader_and_actions_that_go_on_come_first() {
+        let record = RecordName::cluster("default", "orders");
+        let shard = |id, primary: &str, others: &[&'static str]| parts::Shard {
+            record: &record,
+            id,
+            primary: primary.into(),
+            others: others.to_vec(),
+        };
+        let by = |by| {
+            let mut all =
+                [shard("a", "n1", &["n2", "n3"]), shard("b", "", &["n1", "n2"]), shard("c", "n1", &[])];
+            sort_shards(&mut all, by);
+            all.map(|shard| shard.id).concat()
+        };
+        assert_eq!(
+            [by(ShardsSort::Name), by(ShardsSort::Primary), by(ShardsSort::Nodes)],
+            ["abc", "bac", "cba"]
+        );
+        let (over, on) = (ActionView { finished: true, ..ActionView::default() }, ActionView::default());
+        let by = |by| {
+            let action = |id, action| parts::Action { record: &record, node: "n1", id, action };
+            let mut all = [action("a", &over), action("b", &on), action("c", &over)];
+            sort_actions(&mut all, by);
+            all.map(|listed| listed.id).concat()
+        };
+        assert_eq!([by(ActionsSort::Name), by(ActionsSort::Unfinished)], ["abc", "bac"]);
     }
 
     #[test]
