@@ -28,7 +28,7 @@ pub struct ApplyArgs {
     #[arg(long)]
     pub dry_run: bool,
     /// Who applies: events say so [default: the user]
-    #[arg(long, env = "REPLICANTE_ACTOR", hide_env_values = true, value_name = "NAME")]
+    #[arg(long, env = "REPLICANTE_ACTOR", hide_env_values = true, value_parser = crate::commands::task::actor, value_name = "NAME")]
     pub actor: Option<String>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap takes the group's own text")]

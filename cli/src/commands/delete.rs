@@ -54,7 +54,7 @@ pub struct ObjectArgs {
     #[arg(short, long)]
     pub yes: bool,
     /// Who deletes: events say so [default: the user]
-    #[arg(long, env = "REPLICANTE_ACTOR", hide_env_values = true, value_name = "NAME")]
+    #[arg(long, env = "REPLICANTE_ACTOR", hide_env_values = true, value_parser = crate::commands::task::actor, value_name = "NAME")]
     pub actor: Option<String>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap takes the group's own text")]

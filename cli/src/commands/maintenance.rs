@@ -49,7 +49,7 @@ pub struct NameArgs {
     #[arg(short, long, default_value = "default", value_name = "NAME")]
     pub namespace: String,
     /// Who says so: events tell [default: the user]
-    #[arg(long, env = "REPLICANTE_ACTOR", hide_env_values = true, value_name = "NAME")]
+    #[arg(long, env = "REPLICANTE_ACTOR", hide_env_values = true, value_parser = crate::commands::task::actor, value_name = "NAME")]
     pub actor: Option<String>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap takes the group's own text")]

@@ -95,7 +95,7 @@ pub struct PauseOptions {
     #[arg(long, value_parser = reason, value_name = "TEXT")]
     pub reason: Option<String>,
     /// Who pauses [default: the user]
-    #[arg(long, env = "REPLICANTE_ACTOR", hide_env_values = true, value_name = "NAME")]
+    #[arg(long, env = "REPLICANTE_ACTOR", hide_env_values = true, value_parser = crate::commands::task::actor, value_name = "NAME")]
     pub actor: Option<String>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap takes the group's own text")]
@@ -106,7 +106,7 @@ pub struct PauseOptions {
 #[derive(Debug, Args)]
 pub struct ResumeOptions {
     /// Who resumes: kept with the pause for a day [default: the user]
-    #[arg(long, env = "REPLICANTE_ACTOR", hide_env_values = true, value_name = "NAME")]
+    #[arg(long, env = "REPLICANTE_ACTOR", hide_env_values = true, value_parser = crate::commands::task::actor, value_name = "NAME")]
     pub actor: Option<String>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap takes the group's own text")]

@@ -37,7 +37,7 @@ pub struct RestoreCheckArgs {
     #[arg(long, value_name = "REASON")]
     pub again: Option<String>,
     /// Who asks: events say so [default: the user]
-    #[arg(long, env = "REPLICANTE_ACTOR", hide_env_values = true, value_name = "NAME")]
+    #[arg(long, env = "REPLICANTE_ACTOR", hide_env_values = true, value_parser = crate::commands::task::actor, value_name = "NAME")]
     pub actor: Option<String>,
     /// Does not ask
     #[arg(short, long)]

@@ -43,7 +43,7 @@ pub struct TaskArgs {
     #[arg(short, long, value_enum, default_value = "text")]
     pub output: Output,
     /// Who asks: events say so [default: the user]
-    #[arg(long, env = "REPLICANTE_ACTOR", hide_env_values = true, value_name = "NAME")]
+    #[arg(long, env = "REPLICANTE_ACTOR", hide_env_values = true, value_parser = crate::commands::task::actor, value_name = "NAME")]
     pub actor: Option<String>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap takes the group's own text")]
@@ -193,6 +193,20 @@ pub async fn send(place: &Place, record: &RecordName, actor: &str) -> Result<(),
     sent.refused.map_or(Ok(()), |error| Err(error.into()))
 }
 
+/// The most characters of who asks.
+const MAX_ACTOR: usize = 128;
+
+/// Reads who asks.
+///
+/// # Errors
+/// Says what was expected.
+pub fn actor(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() || text.chars().count() > MAX_ACTOR || text.contains(char::is_control) {
+        return Err(format!("expected a name of 1 to {MAX_ACTOR} characters"));
+    }
+    Ok(text.to_owned())
+}
+
 /// Who asks: as said, else the user.
 pub fn actor_of(said: Option<String>) -> String {
     if let Some(actor) = said {
@@ -208,6 +222,14 @@ mod tests {
     use super::*;
     use crate::view::given::{NOW, cluster_head, head, written};
     use replicante_model::summary::Summary;
+
+    #[test]
+    fn whoever_asks_has_a_name() {
+        assert_eq!(actor("ann"), Ok("ann".into()));
+        for text in ["", " ", "a\nb", &"a".repeat(129)] {
+            assert!(actor(text).is_err(), "{text:?}");
+        }
+    }
 
     fn told(head: Head, events: u64) -> String {
         let summary = Summary::parse(head.summary.as_deref());

@@ -65,7 +65,10 @@ pub fn cluster(
     {
         // Whatever was found since then is stored at the latest some minutes after.
         fact("shown", &format!("as of {}, or somewhat later: refreshes fail", ago(Some(state.read_at), now)));
-    } else if head.enabled && row.refreshed.is_some_and(|at| now.since(at) > head.interval * LATE) {
+    } else if head.enabled
+        && row.pause.is_none()
+        && row.refreshed.is_some_and(|at| now.since(at) > head.interval * LATE)
+    {
         fact("shown", &format!("as of {refreshed_at}: no refresh since, is a worker running?"));
     }
     fact("history", &format!("{} in epoch {}", count(head.sequence, "event"), head.epoch));

@@ -32,7 +32,7 @@ fn the_page_of_a_cluster_ends_with_its_last_events_and_its_tasks_are_in_the_log(
     assert_eq!(out.lines().skip_while(|line| !line.starts_with("WHEN ")).count(), 2, "{out}");
     let (_, out, _) = deployment.run(&["get", "cluster", "a", "--events", "0"]);
     assert!(!out.contains("WHEN "), "{out}");
-    let (code, out, errors) = deployment.run(&["runs", "a"]);
+    let (code, out, errors) = deployment.run(&["runs", "a", "--limit", "10000"]);
     assert!(code == Some(0) && out.starts_with("WHEN ") && out.contains("changed "), "{out}{errors}");
     let (_, out, _) = deployment.run(&["runs", "--discovery", "fleet", "-o", "json", "--limit", "1"]);
     let runs: Value = serde_json::from_str(&out).unwrap();
@@ -67,9 +67,6 @@ fn the_last_events_are_those_of_the_cluster_of_the_last_hour_without_snapshots()
         let (code, out, errors) = rig.run(&["get", "cluster", id]);
         assert_eq!(code, Some(0), "{errors}");
         let events: Vec<&str> = out.lines().skip_while(|line| !line.starts_with("WHEN ")).skip(1).collect();
-        assert!(
-            matches!(events.as_slice(), [one] if one.starts_with("30m ago  cluster.health_changed")),
-            "{out}"
-        );
+        assert!(matches!(events.as_slice(), [one] if one.contains("m ago  cluster.health_changed")), "{out}");
     }
 }
