@@ -147,3 +147,16 @@ fn the_largest_head_stays_within_one_write_unit() {
     let size = replicante_aws::head_size(&head);
     assert!(size <= MAX_HEAD, "{size} bytes: {head:?}");
 }
+
+#[tokio::test]
+async fn changes_of_an_object_that_are_told_cost_nothing_any_more() {
+    let system = System::start_embedded(None).await.unwrap();
+    system.apply_discovery("").await.unwrap();
+    system.discover().await;
+    system.reports();
+    system.discover().await;
+    let report = &system.reports()[0];
+    assert_eq!((report.outcome, report.cost.write_units), (Outcome::Unchanged, 2.0));
+    // The state, the object, and half a unit each for the intents and the notices.
+    assert_eq!(report.cost.read_units, 3.0, "{:?}", report.cost);
+}
