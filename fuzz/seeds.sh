@@ -18,7 +18,7 @@ choices() {
     for target in "$@"; do
         mkdir -p "corpus/$target"
         for number in 1 2 3 4 5 6 7 8; do
-            { printf '\0'; tail -c "+$((number * 700))" ../LICENSE | head -c 120; } >"corpus/$target/choices-$number"
+            { printf '\0'; head -c "$((number * 700 + 119))" ../LICENSE | tail -c 120; } >"corpus/$target/choices-$number"
         done
     done
 }
