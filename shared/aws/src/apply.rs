@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use replicante_model::object::Audit;
 use replicante_model::time::millis;
 use replicante_model::{RecordName, Timestamp};
@@ -244,16 +244,7 @@ impl Table {
             .set("due", time(now))
             .set("object", number(version))
             .add("wanted", 1);
-        let update = Update::builder()
-            .table_name(&*self.name)
-            .set_key(Some(key(record).into()))
-            .update_expression(change.expression())
-            .condition_expression(change.guard.expression())
-            .set_expression_attribute_names(Some(change.guard.names))
-            .set_expression_attribute_values(Some(change.guard.values))
-            .build()
-            .map_err(|error| AwsError::stored(format!("the head of {record}"), error))?;
-        Ok(TransactWriteItem::builder().update(update).build())
+        self.update_of_head(record, change)
     }
 
     fn head_write(

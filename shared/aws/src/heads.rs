@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::ReturnValue;
+use aws_sdk_dynamodb::types::{ReturnValue, TransactWriteItem, Update};
 use replicante_model::time::millis;
 use replicante_model::{Kind, RecordName, Timestamp};
 use replicante_protocol::head::Head;
@@ -136,5 +136,23 @@ impl Table {
                 Ok(HeadWrite::Refused(head.map(Box::new)))
             }
         }
+    }
+
+    /// The same as one of the writes of a transaction.
+    pub(crate) fn update_of_head(
+        &self,
+        record: &RecordName,
+        change: Change,
+    ) -> Result<TransactWriteItem, AwsError> {
+        let update = Update::builder()
+            .table_name(&*self.name)
+            .set_key(Some(key(record).into()))
+            .update_expression(change.expression())
+            .condition_expression(change.guard.expression())
+            .set_expression_attribute_names(Some(change.guard.names))
+            .set_expression_attribute_values(Some(change.guard.values))
+            .build()
+            .map_err(|error| AwsError::stored(format!("the head of {record}"), error))?;
+        Ok(TransactWriteItem::builder().update(update).build())
     }
 }

@@ -1,13 +1,12 @@
 //! Maintenance windows: an item each, and its end in the head, so that a refresh without one reads nothing more.
 
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use replicante_model::maintenance::Maintenance;
 use replicante_model::{RecordName, Timestamp};
 
 use crate::calls::{Item, Key, Transaction, string};
 use crate::error::AwsError;
 use crate::expression::{Change, Guard, number, text, time};
-use crate::head_item;
 use crate::table::Table;
 
 const PARTITION: &str = "intent#maintenance";
@@ -65,15 +64,6 @@ impl Table {
     /// The end of the window in the head: not guarded, it only says where to look.
     fn tell_head(&self, record: &RecordName, until: Timestamp) -> Result<TransactWriteItem, AwsError> {
         let change = Change::on(Guard::exists()).set("maintenance", time(until));
-        let update = Update::builder()
-            .table_name(&*self.name)
-            .set_key(Some(head_item::key(record).into()))
-            .update_expression(change.expression())
-            .condition_expression(change.guard.expression())
-            .set_expression_attribute_names(Some(change.guard.names))
-            .set_expression_attribute_values(Some(change.guard.values))
-            .build()
-            .map_err(|error| AwsError::stored(format!("the head of {record}"), error))?;
-        Ok(TransactWriteItem::builder().update(update).build())
+        self.update_of_head(record, change)
     }
 }
