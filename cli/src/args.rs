@@ -145,6 +145,14 @@ impl Cli {
     /// When nothing is left to run. What is wrong is said in one line, where clap would write several.
     pub fn read(words: &[OsString]) -> Result<Self, CliError> {
         let error = match Cli::try_parse_from(words) {
+            Ok(Cli { context: Some(context), command }) if !command.has_place() => {
+                let name = path(words);
+                return Err(CliError::Usage(format!(
+                    "--context {}: {}talks to no deployment; leave it out",
+                    clean(&context),
+                    name
+                )));
+            }
             Ok(cli) => return Ok(cli),
             Err(error) => error,
         };
@@ -190,6 +198,21 @@ fn in_one_line(text: &str) -> String {
 }
 
 impl Command {
+    /// Whether it talks to a deployment that is there already.
+    pub fn has_place(&self) -> bool {
+        !matches!(
+            self,
+            Command::Demo(_)
+                | Command::Up(_)
+                | Command::Context(_)
+                | Command::Validate(_)
+                | Command::Capacity(_)
+                | Command::Fleet(_)
+                | Command::Bench(_)
+                | Command::Completions { .. }
+        )
+    }
+
     /// Whether it shows something by itself until it is told to end.
     pub fn is_lasting(&self) -> bool {
         match self {
@@ -326,6 +349,8 @@ mod tests {
         insta::assert_snapshot!(said("evnts"), @"unrecognized subcommand 'evnts'; tip: a similar subcommand exists: 'events'; see replicante --help");
         insta::assert_snapshot!(said("maintenance begin a"), @"the following required arguments were not provided: --until <TIME>; see replicante maintenance begin --help");
         insta::assert_snapshot!(said("get clusters --helath down"), @"unexpected argument '--helath' found; tip: a similar argument exists: '--health'; see replicante get clusters --help");
+        insta::assert_snapshot!(said("--context prod demo"), @"--context prod: demo talks to no deployment; leave it out");
+        insta::assert_snapshot!(said("context list --context prod"), @"--context prod: context list talks to no deployment; leave it out");
         insta::assert_snapshot!(said("pause cluster a\nb\u{1b}[2J c"), @"unexpected argument 'c' found; see replicante pause cluster --help");
     }
 

@@ -11,6 +11,7 @@ use replicante_objects::{Object, ObjectError, Problem, parse};
 use replicante_sources::kinds;
 
 use crate::error::CliError;
+use crate::progress;
 
 /// Reads all objects of all files; `-` is the standard input.
 ///
@@ -108,6 +109,7 @@ pub async fn apply(
 ) -> Result<Vec<Effect>, AwsError> {
     let mut effects = Vec::with_capacity(objects.len());
     let mut writes = Vec::new();
+    progress::all("objects compared", objects.len() as u64);
     for object in objects {
         let write = ObjectWrite::from(object);
         let known = table.object(write.kind, &write.namespace, &write.name).await?;
@@ -117,11 +119,13 @@ pub async fn apply(
             Some(_) => Effect::Updated,
         };
         effects.push(effect);
+        progress::step(1);
         if effect != Effect::Unchanged {
             writes.push(write);
         }
     }
     if !dry_run {
+        progress::say("storing objects");
         table.apply(&writes, actor, Timestamp::now()).await?;
     }
     Ok(effects)

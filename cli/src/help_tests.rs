@@ -306,10 +306,11 @@ fn the_help_of_doctor() {
               How to show it
 
               Possible values:
-              - text: For people: one line a check
-              - json: For programs
+              - table: For people
+              - json:  For programs
+              - yaml:  The same as YAML
 
-              [default: text]
+              [default: table]
 
           --data <DIR>
               Data folder of a running `replicante up` [default: the environment, else
@@ -357,10 +358,11 @@ fn the_help_of_doctor() {
               How to show it
 
               Possible values:
-              - text: For people: one line a check
-              - json: For programs
+              - table: For people
+              - json:  For programs
+              - yaml:  The same as YAML
 
-              [default: text]
+              [default: table]
 
           --data <DIR>
               Data folder of a running `replicante up` [default: the environment, else
@@ -426,6 +428,7 @@ fn the_help_of_runs() {
               Possible values:
               - table: For people
               - json:  For programs
+              - yaml:  The same as YAML
 
               [default: table]
 
@@ -579,6 +582,10 @@ fn the_help_of_get() {
           --kind <KIND>
               Only those with nodes of this kind, in any case: kafka
 
+      -l, --attribute <NAME=VALUE>
+              Only nodes with this label of their source or attribute of their agent, and what
+              they have or belong to: rack=r1; may be given again, and all must fit
+
           --sort <SORT>
               What comes first
 
@@ -646,11 +653,11 @@ fn the_help_of_get() {
               How to show it
 
               Possible values:
-              - text: For people
-              - json: For programs: everything that is stored
-              - yaml: The same as YAML
+              - table: For people
+              - json:  For programs
+              - yaml:  The same as YAML
 
-              [default: text]
+              [default: table]
 
           --data <DIR>
               Data folder of a running `replicante up` [default: the environment, else
@@ -708,7 +715,8 @@ fn the_help_of_events_and_apply() {
               Only those that were observed by then
 
       -t, --type <TYPE>
-              Only those of this type: `agent.down`; may be given again
+              Only those of this type: `agent.down`, or of a group: `agent.*`, `*.down`; may
+              be given again
 
       -f, --follow
               Goes on with those to come, until Ctrl-C
@@ -717,11 +725,11 @@ fn the_help_of_events_and_apply() {
               How to show them
 
               Possible values:
-              - lines:       For people: time, cluster, type, what changed
+              - table:       For people: time, cluster, type, what changed
               - json:        For programs: the events as they were published, one a line
               - cloudevents: The same: each is a CloudEvent 1.0
 
-              [default: lines]
+              [default: table]
 
           --relative
               Says how long ago instead of when
@@ -833,10 +841,11 @@ fn the_help_of_refresh_and_bench() {
               How to show what came of it
 
               Possible values:
-              - text: For people
-              - json: For programs
+              - table: For people
+              - json:  For programs
+              - yaml:  The same as YAML
 
-              [default: text]
+              [default: table]
 
           --actor <NAME>
               Who asks: events say so [default: the user]
@@ -888,6 +897,12 @@ fn the_help_of_refresh_and_bench() {
 
               [default: 1m]
 
+          --interval <TIME>
+              How often each cluster is refreshed; timeouts are in proportion: those of 60s
+              are the defaults
+
+              [default: 6s]
+
           --spread
               One agent of each cluster hangs, not all of each fifth: no cluster is well then,
               and all are measured
@@ -898,6 +913,7 @@ fn the_help_of_refresh_and_bench() {
               Possible values:
               - table: For people
               - json:  For programs
+              - yaml:  The same as YAML
 
               [default: table]
 
@@ -930,6 +946,7 @@ fn the_help_of_refresh_and_bench() {
               Possible values:
               - table: For people
               - json:  For programs
+              - yaml:  The same as YAML
 
               [default: table]
 
@@ -962,11 +979,11 @@ fn the_help_of_at_diff_status_and_dlq() {
               How to show it
 
               Possible values:
-              - text: For people
-              - json: For programs: everything that is stored
-              - yaml: The same as YAML
+              - table: For people
+              - json:  For programs
+              - yaml:  The same as YAML
 
-              [default: text]
+              [default: table]
 
           --data <DIR>
               Data folder of a running `replicante up` [default: the environment, else
@@ -1018,10 +1035,11 @@ fn the_help_of_at_diff_status_and_dlq() {
               How to show it
 
               Possible values:
-              - text: For people
-              - json: For programs: the changes as events tell them
+              - table: For people
+              - json:  For programs
+              - yaml:  The same as YAML
 
-              [default: text]
+              [default: table]
 
           --data <DIR>
               Data folder of a running `replicante up` [default: the environment, else
@@ -1054,10 +1072,11 @@ fn the_help_of_at_diff_status_and_dlq() {
               How to show it
 
               Possible values:
-              - text: For people
-              - json: For programs
+              - table: For people
+              - json:  For programs
+              - yaml:  The same as YAML
 
-              [default: text]
+              [default: table]
 
           --data <DIR>
               Data folder of a running `replicante up` [default: the environment, else
@@ -1184,6 +1203,7 @@ fn the_help_of_capacity_and_restore_check() {
               - table:    For people
               - markdown: For documents: a line a fleet
               - json:     For programs
+              - yaml:     The same as YAML
 
               [default: table]
 

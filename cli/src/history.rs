@@ -94,7 +94,7 @@ impl History {
         start: Start,
         record: Option<&RecordName>,
     ) -> Result<Self, AwsError> {
-        progress::say("reading the stream");
+        progress::count("records of the stream");
         let mut history = History {
             stream: stream.clone(),
             key: record.map(RecordName::key),
@@ -278,6 +278,7 @@ impl Shard {
             })?;
             self.state = Reading::Idle(reader);
             let (page, records) = read?;
+            progress::step(records.len());
             self.is_read |= page.closed || (had_ended && page.at_end);
             self.at_end = page.at_end || page.arrived.is_some_and(|arrived| arrived >= until);
             (self.closed, self.buffer) = (page.closed, records);

@@ -3,8 +3,38 @@
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 
+use clap::ValueEnum;
+use serde::Serialize;
+
 use crate::error::CliError;
 use crate::progress;
+
+/// How a command shows its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    #[value(alias = "text")]
+    Table,
+    /// For programs
+    Json,
+    /// The same as YAML
+    Yaml,
+}
+
+impl Output {
+    /// Writes an answer for programs. Returns whether it did: people get lines instead.
+    ///
+    /// # Errors
+    /// [`CliError::Closed`] when nobody reads any more.
+    pub fn wrote<T: Serialize>(self, answer: impl FnOnce() -> T) -> Result<bool, CliError> {
+        match self {
+            Output::Table => return Ok(false),
+            Output::Json => json(&answer())?,
+            Output::Yaml => yaml(&answer())?,
+        }
+        Ok(true)
+    }
+}
 
 /// Writes one line to the standard output. Styles are dropped where it is no terminal or `NO_COLOR` is set.
 ///
@@ -29,7 +59,7 @@ pub fn raw(bytes: &[u8]) -> Result<(), CliError> {
 ///
 /// # Errors
 /// [`CliError::Closed`] when nobody reads any more.
-pub fn json(value: &impl serde::Serialize) -> Result<(), CliError> {
+pub fn json(value: &impl Serialize) -> Result<(), CliError> {
     let text = serde_json::to_vec_pretty(value).map_err(|error| CliError::Failed(error.to_string()))?;
     raw(&text)
 }
@@ -38,7 +68,7 @@ pub fn json(value: &impl serde::Serialize) -> Result<(), CliError> {
 ///
 /// # Errors
 /// [`CliError::Closed`] when nobody reads any more.
-pub fn yaml(value: &impl serde::Serialize) -> Result<(), CliError> {
+pub fn yaml(value: &impl Serialize) -> Result<(), CliError> {
     raw(as_yaml(value)?.as_bytes())
 }
 
@@ -46,16 +76,15 @@ pub fn yaml(value: &impl serde::Serialize) -> Result<(), CliError> {
 ///
 /// # Errors
 /// When it can't be written so.
-pub fn as_yaml(value: &impl serde::Serialize) -> Result<String, CliError> {
+pub fn as_yaml(value: &impl Serialize) -> Result<String, CliError> {
     let text = serde_saphyr::to_string(value).map_err(|error| CliError::Failed(error.to_string()))?;
     Ok(text.trim_end().to_owned())
 }
 
 /// Writes a note to the standard error output: it never mixes with what a pipe takes.
 pub fn note(text: impl Display) {
-    progress::clear();
     // Nobody to tell is no reason to stop.
-    let _ = writeln!(anstream::stderr().lock(), "{text}");
+    let _ = progress::aside(|| writeln!(anstream::stderr().lock(), "{text}"));
 }
 
 /// Writes text to the standard output at once, as it is.

@@ -1,5 +1,6 @@
 //! All records of a kind, from their heads.
 
+use futures::TryFutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use replicante_aws::{AwsError, Heads, Table};
 use replicante_model::Kind;
@@ -28,9 +29,9 @@ pub async fn heads(table: &Table, kind: Kind) -> Result<Vec<Head>, AwsError> {
 /// # Errors
 /// When the table can't be read.
 pub async fn readable(table: &Table, kind: Kind) -> Result<(Vec<Head>, Vec<AwsError>), AwsError> {
-    progress::say("reading the table");
+    progress::all("parts of the table", SPREAD_SHARDS);
     let shards: Vec<Heads> = stream::iter(0..SPREAD_SHARDS)
-        .map(|shard| table.heads(kind, shard))
+        .map(|shard| table.heads(kind, shard).inspect_ok(|_| progress::step(1)))
         .buffer_unordered(AT_ONCE)
         .try_collect()
         .await?;

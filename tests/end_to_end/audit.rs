@@ -126,6 +126,11 @@ async fn a_discovery_that_is_disabled_or_deleted_tells_it_without_asking_its_sou
     delete(&system, "ann", ObjectKind::Discovery, "fleet").await;
     assert_eq!(pass(&system, &fleet()).await, 1);
     assert_eq!(pass(&system, &fleet()).await, 0);
+    // A task that was on its way has nothing to do, and is no failure that ends as a dead letter.
+    system.reports();
+    let response = system.run_discovery(Task::manual(fleet(), "ann")).await;
+    assert!(response.batch_item_failures.is_empty(), "{response:?}");
+    assert_eq!(system.reports()[0].outcome, Outcome::Unchanged);
     // What is applied anew has a higher number.
     apply_fleet(&system, "eve", ", enabled: false").await;
     assert_eq!(pass(&system, &fleet()).await, 1);

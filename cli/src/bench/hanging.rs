@@ -7,8 +7,8 @@
 //! (every refresh may have to wait), and measures all clusters.
 //!
 //! Time is ten times as fast as by default, so that back-off gets to its longest within a minute: interval, timeouts
-//! and back-off are a tenth. What counts, the part of its time that an invocation spends waiting, is the same. The
-//! tick and the queue's whole seconds are not scaled: they are the same in all runs.
+//! and back-off are a tenth, or what another interval says. What counts, the part of its time that an invocation spends
+//! waiting, is the same. The tick and the queue's whole seconds are not scaled: they are the same in all runs.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,12 +30,6 @@ use crate::view::text::thousands;
 /// Nodes of each cluster, and the clusters of which one hangs.
 const NODES: usize = 5;
 const EACH: usize = 5;
-/// How often each cluster is refreshed: a tenth of 60 s.
-const INTERVAL: Duration = Duration::from_secs(6);
-/// A tenth of the timeouts that agents have by default.
-const AGENTS: &str = "  agents: { timeout: 1s, connect_timeout: 300ms, node_timeout: 1500ms }\n";
-/// A refresh that took so long has waited for an agent.
-const WAITED: Duration = Duration::from_millis(900);
 /// Intervals until all is at rest, of each measurement, and until the longest back-off is reached.
 const REST: u32 = 2;
 const MEASURED: u32 = 4;
@@ -57,8 +51,47 @@ pub struct Case {
     pub invocations: usize,
     /// The longest time between two polls of an agent that hangs.
     pub back_off: Duration,
+    /// How often each cluster is refreshed.
+    pub interval: Duration,
     /// One agent of each cluster hangs, instead of all agents of some.
     pub spread: bool,
+}
+
+impl Case {
+    /// Timeouts in proportion to the interval: those that agents have by default, for one of 60 s.
+    fn agents(&self) -> String {
+        let part = |seconds| human(self.interval * seconds / 60);
+        let (request, connect, node) = (part(10), part(3), part(15));
+        format!("  agents: {{ timeout: {request}, connect_timeout: {connect}, node_timeout: {node} }}\n")
+    }
+
+    /// A refresh that took so long has waited for an agent.
+    fn waited(&self) -> Duration {
+        self.interval * 9 / 60
+    }
+
+    /// What is measured of so many intervals: one that is due near their end and late is not known yet then, and would be
+    /// missing from the lateness just where it is large.
+    fn span(&self, intervals: u32) -> Duration {
+        self.interval * intervals - self.interval / 2
+    }
+
+    /// How many of the refreshes that were due are known. Of none, or of those alone that were in time, a lateness says
+    /// nothing.
+    fn seen(&self, began: &[Began], clusters: usize, intervals: u32, when: &str) -> Figure {
+        let due = clusters as f64 * self.span(intervals).as_secs_f64() / self.interval.as_secs_f64();
+        let known = began.iter().filter(|began| began.measured).count() as f64;
+        let what = format!("refreshes of these that were measured, of those due, {when}");
+        figure(what, 100.0 * known / due.max(1.0), "%", Some(Wanted::AtLeast(LEAST_SEEN)))
+    }
+
+    /// How many refreshes waited for a timeout at the same time, on average over so many intervals: each keeps an
+    /// invocation busy, unless it shares a batch with another.
+    fn waiting(&self, began: &[Began], intervals: u32) -> f64 {
+        let waited: Duration =
+            began.iter().map(|began| began.took).filter(|took| *took >= self.waited()).sum();
+        waited.as_secs_f64() / self.span(intervals).as_secs_f64()
+    }
 }
 
 /// A scheduled refresh: of a cluster that is measured or not, how late it began, and how long it took.
@@ -78,8 +111,8 @@ pub async fn measure(case: &Case) -> Result<Vec<Figure>, CliError> {
     out::note(format_args!("{} agents in {} clusters: first sight ...", agents, case.clusters));
     let rig = Rig::start(RigConfig {
         world: WorldConfig { clusters: case.clusters, nodes: NODES..=NODES, ..WorldConfig::default() },
-        interval: INTERVAL,
-        spec: AGENTS.into(),
+        interval: case.interval,
+        spec: case.agents(),
         settings: BTreeMap::from([("REPLICANTE_BACK_OFF".into(), human(case.back_off))]),
     })
     .await?;
@@ -88,17 +121,17 @@ pub async fn measure(case: &Case) -> Result<Vec<Figure>, CliError> {
     let runner = Runner::with(&rig.local, log.observer(&hanging, case.spread), case.invocations);
 
     out::note("none hanging ...");
-    tokio::time::sleep(INTERVAL * REST).await;
-    let before = log.over(MEASURED).await;
+    tokio::time::sleep(case.interval * REST).await;
+    let before = log.over(case, MEASURED).await;
     out::note(format_args!("{} agents begin to hang ...", agents / EACH));
     for node in hanging.iter().flat_map(|(cluster, nodes)| nodes.iter().map(move |node| (cluster, node))) {
         rig.fleet
             .apply(Change::agent(node.0, node.1, AgentState::Hanging))
             .map_err(|error| CliError::Failed(error.to_string()))?;
     }
-    let begins = log.over(BACKING_OFF).await;
+    let begins = log.over(case, BACKING_OFF).await;
     out::note("... and go on ...");
-    let after = log.over(MEASURED).await;
+    let after = log.over(case, MEASURED).await;
     runner.stop(GRACE).await;
 
     let whose = if case.spread { "all clusters" } else { "clusters that are well" };
@@ -106,7 +139,7 @@ pub async fn measure(case: &Case) -> Result<Vec<Figure>, CliError> {
     let hang = thousands((agents / EACH) as u64);
     let mut figures = vec![
         figure("agents", agents as f64, "", None),
-        seen(&before, measured, MEASURED, "none hanging"),
+        case.seen(&before, measured, MEASURED, "none hanging"),
         figure(format!("lateness of {whose}, none hanging, p50"), late(&before, 50), "ms", None),
         figure(format!("lateness of {whose}, none hanging, p99"), late(&before, 99), "ms", None),
     ];
@@ -117,13 +150,13 @@ pub async fn measure(case: &Case) -> Result<Vec<Figure>, CliError> {
     {
         let name = format!("lateness of {whose}, {hang} agents {when}");
         let p99 = late(began, 99);
-        figures.push(seen(began, measured, intervals, &format!("{hang} agents {when}")));
+        figures.push(case.seen(began, measured, intervals, &format!("{hang} agents {when}")));
         figures.push(figure(format!("{name}, p50"), late(began, 50), "ms", None));
         figures.push(figure(format!("{name}, p99"), p99, "ms", None));
         let growth = (p99 - usual).max(0.0);
         figures.push(figure(format!("{name}, growth of p99"), growth, "ms", Some(Wanted::AtMost(most))));
         let what = format!("refreshes that wait for a timeout at the same time, {hang} agents {when}, mean");
-        figures.push(figure(what, waiting(began, intervals), "", None));
+        figures.push(figure(what, case.waiting(began, intervals), "", None));
     }
     Ok(figures)
 }
@@ -145,28 +178,6 @@ fn late(began: &[Began], percent: usize) -> f64 {
     percentile(late, percent).unwrap_or(0) as f64
 }
 
-/// How many of the refreshes that were due are known. Of none, or of those alone that were in time, a lateness says
-/// nothing.
-fn seen(began: &[Began], clusters: usize, intervals: u32, when: &str) -> Figure {
-    let due = clusters as f64 * span(intervals).as_secs_f64() / INTERVAL.as_secs_f64();
-    let known = began.iter().filter(|began| began.measured).count() as f64;
-    let what = format!("refreshes of these that were measured, of those due, {when}");
-    figure(what, 100.0 * known / due.max(1.0), "%", Some(Wanted::AtLeast(LEAST_SEEN)))
-}
-
-/// How many refreshes waited for a timeout at the same time, on average over so many intervals: each keeps an
-/// invocation busy, unless it shares a batch with another.
-fn waiting(began: &[Began], intervals: u32) -> f64 {
-    let waited: Duration = began.iter().map(|began| began.took).filter(|took| *took >= WAITED).sum();
-    waited.as_secs_f64() / span(intervals).as_secs_f64()
-}
-
-/// What is measured of so many intervals: one that is due near their end and late is not known yet then, and would be
-/// missing from the lateness just where it is large.
-fn span(intervals: u32) -> Duration {
-    INTERVAL * intervals - INTERVAL / 2
-}
-
 /// The scheduled refreshes that began.
 #[derive(Clone, Debug, Default)]
 struct Log(Arc<Mutex<Vec<(Timestamp, Began)>>>);
@@ -184,11 +195,11 @@ impl Log {
         })
     }
 
-    /// Waits for so many intervals; gives the refreshes that were due in [`span`] of them.
-    async fn over(&self, intervals: u32) -> Vec<Began> {
+    /// Waits for so many intervals; gives the refreshes that were due in [`Case::span`] of them.
+    async fn over(&self, case: &Case, intervals: u32) -> Vec<Began> {
         let from = Timestamp::now();
-        tokio::time::sleep(INTERVAL * intervals).await;
-        let until = from.plus(span(intervals));
+        tokio::time::sleep(case.interval * intervals).await;
+        let until = from.plus(case.span(intervals));
         let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         log.iter().filter(|(stamp, _)| (from..until).contains(stamp)).map(|(_, began)| *began).collect()
     }
@@ -197,6 +208,21 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const CASE: Case = Case {
+        clusters: 10,
+        invocations: 1,
+        back_off: Duration::ZERO,
+        interval: Duration::from_secs(6),
+        spread: false,
+    };
+
+    #[test]
+    fn the_timeouts_of_agents_are_in_proportion_to_the_interval() {
+        let of = |seconds| Case { interval: Duration::from_secs(seconds), ..CASE }.agents();
+        insta::assert_snapshot!(of(6).trim(), @"agents: { timeout: 1s, connect_timeout: 300ms, node_timeout: 1s500ms }");
+        insta::assert_snapshot!(of(60).trim(), @"agents: { timeout: 10s, connect_timeout: 3s, node_timeout: 15s }");
+    }
 
     #[test]
     fn the_lateness_is_that_of_measured_clusters_alone() {
@@ -211,7 +237,7 @@ mod tests {
         let began = Began { measured: true, late: Duration::ZERO, took: Duration::ZERO };
         // Two intervals, of which one and a half are measured: 15 refreshes of 10 clusters.
         let met = |count: usize| {
-            let figure = seen(&vec![began; count], 10, 2, "none hanging");
+            let figure = CASE.seen(&vec![began; count], 10, 2, "none hanging");
             figure.wanted.is_some_and(|wanted| wanted.is_met(figure.value))
         };
         assert!(met(15) && met(14) && !met(13) && !met(0));
@@ -222,6 +248,6 @@ mod tests {
         let took =
             |millis| Began { measured: true, late: Duration::ZERO, took: Duration::from_millis(millis) };
         // Two intervals of 6 s, of which 9 s are measured.
-        assert!((waiting(&[took(1000), took(2000), took(800), took(1500)], 2) - 0.5).abs() < 1e-9);
+        assert!((CASE.waiting(&[took(1000), took(2000), took(800), took(1500)], 2) - 0.5).abs() < 1e-9);
     }
 }

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use replicante_model::time::human;
 
-use crate::args::{duration, positive};
+use crate::args::{between, duration, positive};
 use crate::bench::apart::{self, Apart};
 use crate::bench::figures::{Figures, Machine};
 use crate::bench::{hanging, history, refresh, schedule, size};
 use crate::error::CliError;
-use crate::out;
+use crate::out::{self, Output};
 
 /// Values of `bench`.
 #[derive(Debug, Args)]
@@ -91,12 +91,20 @@ pub struct HangingArgs {
     /// The longest time between two polls of a hanging agent; 0s asks every time
     #[arg(long, default_value = "1m", value_parser = duration, value_name = "TIME")]
     pub back_off: Duration,
+    /// How often each cluster is refreshed; timeouts are in proportion: those of 60s are the defaults
+    #[arg(long, default_value = "6s", value_parser = hanging_interval, value_name = "TIME")]
+    pub interval: Duration,
     /// One agent of each cluster hangs, not all of each fifth: no cluster is well then, and all are measured
     #[arg(long)]
     pub spread: bool,
     /// How to show the figures
     #[arg(short, long, value_enum, default_value = "table")]
     pub output: Output,
+}
+
+/// A tick at least, which is a second here.
+fn hanging_interval(text: &str) -> Result<Duration, String> {
+    between(text, Duration::from_secs(1), Duration::from_secs(60))
 }
 
 /// Values of `bench history`.
@@ -125,15 +133,6 @@ pub struct RefreshArgs {
     /// How to show the figures
     #[arg(short, long, value_enum, default_value = "table")]
     pub output: Output,
-}
-
-/// How figures are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people
-    Table,
-    /// For programs
-    Json,
 }
 
 /// Runs the command.
@@ -167,16 +166,19 @@ pub async fn run(args: BenchArgs) -> Result<(), CliError> {
         What::Hanging(args) => {
             let spread = if args.spread { " --spread" } else { "" };
             let command = format!(
-                "replicante bench hanging --clusters {} --invocations {} --back-off {}{spread}",
+                "replicante bench hanging --clusters {} --invocations {} --back-off {} --interval {}{spread}",
                 args.clusters,
                 args.invocations,
-                human(args.back_off)
+                human(args.back_off),
+                human(args.interval)
             );
-            let setup = "services, fleet and functions in one process, time ten times as fast";
+            let setup =
+                "services, fleet and functions in one process, timeouts in proportion to the interval";
             let case = hanging::Case {
                 clusters: args.clusters.into(),
                 invocations: args.invocations.into(),
                 back_off: args.back_off,
+                interval: args.interval,
                 spread: args.spread,
             };
             (command, setup, args.output, hanging::measure(&case).await?)
@@ -191,9 +193,8 @@ pub async fn run(args: BenchArgs) -> Result<(), CliError> {
         What::Apart { .. } => return Ok(()),
     };
     let figures = Figures { command, machine, setup, figures };
-    match output {
-        Output::Json => out::json(&figures)?,
-        Output::Table => figures.lines().into_iter().try_for_each(out::line)?,
+    if !output.wrote(|| &figures)? {
+        figures.lines().into_iter().try_for_each(out::line)?;
     }
     if figures.are_met() { Ok(()) } else { Err(CliError::Failed("a figure is not what it should be".into())) }
 }

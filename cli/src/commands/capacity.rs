@@ -62,6 +62,8 @@ pub enum Output {
     Markdown,
     /// For programs
     Json,
+    /// The same as YAML
+    Yaml,
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
@@ -111,6 +113,8 @@ pub fn show(args: &CapacityArgs) -> Result<Vec<String>, CliError> {
     Ok(match (args.output, all.as_slice()) {
         (Output::Json, [only]) => json(only)?,
         (Output::Json, all) => json(&all)?,
+        (Output::Yaml, [only]) => vec![out::as_yaml(only)?],
+        (Output::Yaml, all) => vec![out::as_yaml(&all)?],
         (Output::Markdown, all) => markdown(all),
         (Output::Table, [only]) => details(only),
         (Output::Table, all) => table(

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::contexts::{Context, Contexts, path};
 use crate::error::CliError;
-use crate::out;
+use crate::out::{self, Output};
 use crate::view::table::{Cell, table};
 
 /// Values of `context`.
@@ -49,15 +49,6 @@ pub struct ListArgs {
     /// How to show them
     #[arg(short, long, value_enum, default_value = "table")]
     pub output: Output,
-}
-
-/// How they are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people
-    Table,
-    /// For programs
-    Json,
 }
 
 /// Values of `context use`.
@@ -172,8 +163,8 @@ fn add(contexts: &mut Contexts, args: AddArgs) -> Result<String, CliError> {
 }
 
 fn list(contexts: &Contexts, output: Output) -> Result<(), CliError> {
-    if output == Output::Json {
-        return out::json(&as_json(contexts));
+    if output.wrote(|| as_json(contexts))? {
+        return Ok(());
     }
     if contexts.contexts.is_empty() {
         out::note(format_args!("no contexts yet: `{} context add` adds one", out::program()));

@@ -7,6 +7,7 @@ use replicante_model::time::human;
 use replicante_model::{RecordName, Timestamp};
 
 use crate::commands::forget::confirm;
+use crate::commands::get::like;
 use crate::commands::task::actor_of;
 use crate::error::CliError;
 use crate::out;
@@ -77,7 +78,10 @@ pub async fn run(args: DeleteArgs) -> Result<(), CliError> {
         ObjectKind::Cluster => format!("Cluster {namespace}/{name}"),
     };
     let Some(object) = table.object(kind, &namespace, &name).await? else {
-        return Err(none(kind, &title, &name));
+        let known = table.objects(kind).await?;
+        let known = known.iter().filter(|(record, _)| record.namespace == namespace);
+        let known: Vec<&str> = known.map(|(record, _)| record.id.as_str()).collect();
+        return Err(none(kind, &title, &name, &like(&name, known)));
     };
     let (question, after) = match kind {
         ObjectKind::Discovery => {
@@ -120,9 +124,10 @@ pub async fn run(args: DeleteArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-fn none(kind: ObjectKind, title: &str, name: &str) -> CliError {
+fn none(kind: ObjectKind, title: &str, name: &str, like: &[&str]) -> CliError {
     let program = out::program();
     let hint = match kind {
+        _ if !like.is_empty() => format!("is it {}?", like.join(" or ")),
         ObjectKind::Discovery => format!("`{program} export` shows what is stored"),
         ObjectKind::Cluster => format!("to remove the cluster itself: `{program} forget {name}`"),
     };

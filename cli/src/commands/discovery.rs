@@ -13,7 +13,7 @@ use replicante_objects::Object;
 
 use crate::commands::forget::confirm as ask;
 use crate::commands::get::unknown;
-use crate::commands::task::{actor_of, send};
+use crate::commands::task::{actor_of, send_stored};
 use crate::error::CliError;
 use crate::place::{Place, PlaceArgs};
 use crate::records::heads;
@@ -196,7 +196,7 @@ async fn confirm(args: ConfirmArgs) -> Result<(), CliError> {
     let word = Confirmation { answer, held_since: held.since, actor: actor.clone() };
     let intent = Intent::Confirm { cluster: args.cluster, word };
     table.put_intent(&record, &intent, Timestamp::now()).await?;
-    send(&place, &record, &actor).await?;
+    send_stored(&place, &record, &actor).await?;
     out::line(format_args!("{record}: {} are confirmed to be gone, as {actor}", held.dropped))?;
     out::note(format_args!("`{} events --since 1m` shows what comes of it", out::program()));
     Ok(())

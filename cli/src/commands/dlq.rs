@@ -14,12 +14,13 @@ use serde_json::{Value, json};
 use self::hold::Hold;
 use crate::commands::forget::confirm;
 use crate::error::CliError;
+use crate::out::{self, Output};
 use crate::place::{Place, PlaceArgs};
+use crate::progress;
 use crate::view::clusters::ago;
 use crate::view::style::Tone;
 use crate::view::table::{Cell, table};
 use crate::view::text::{clean, count, list as list_of};
-use crate::{out, progress};
 
 /// How long messages are hidden from others while they are looked at or moved, in seconds.
 const HELD: i32 = 60;
@@ -85,15 +86,6 @@ pub struct ListArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap takes the group's own text")]
     pub which: WhichArgs,
-}
-
-/// How they are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people
-    Table,
-    /// For programs: with the messages as they are
-    Json,
 }
 
 /// Values of `dlq redrive`.
@@ -178,7 +170,7 @@ async fn queues(place: &Place, args: &WhichArgs) -> Result<Vec<(Kind, Queue, Que
 
 /// The dead letters of a queue, hidden from others for a while.
 async fn held(kind: Kind, dead: &Queue, hold: &Hold) -> Result<Vec<Letter>, CliError> {
-    progress::say("reading dead letters");
+    progress::count("dead letters");
     let mut letters: Vec<Letter> = Vec::new();
     let mut known = BTreeSet::new();
     while letters.len() < LISTED {
@@ -186,6 +178,7 @@ async fn held(kind: Kind, dead: &Queue, hold: &Hold) -> Result<Vec<Letter>, CliE
         if some.is_empty() {
             break;
         }
+        progress::step(some.len());
         letters.extend(
             some.into_iter()
                 .filter(|message| known.insert(message.id.clone()))
@@ -227,8 +220,8 @@ async fn list(args: ListArgs, hold: &Hold) -> Result<(), CliError> {
     if unseen > 0 {
         out::note(Tone::Warn.paint(&hidden_note(unseen)));
     }
-    if args.output == Output::Json {
-        return out::json(&all.iter().map(as_json).collect::<Vec<Value>>());
+    if args.output.wrote(|| all.iter().map(as_json).collect::<Value>())? {
+        return Ok(());
     }
     if all.is_empty() {
         if unseen == 0 {
@@ -272,7 +265,8 @@ fn queue(kind: Kind) -> &'static str {
 
 fn as_json(letter: &Letter) -> Value {
     json!({
-        "id": letter.message.id, "queue": queue(letter.kind), "sent": letter.sent(), "body": letter.message.body,
+        "id": letter.message.id, "queue": queue(letter.kind), "sent": letter.sent().map(Timestamp::rfc3339),
+        "body": letter.message.body,
         "record": letter.task.as_ref().ok().map(|task| task.record.key()),
     })
 }
@@ -294,6 +288,7 @@ async fn redrive(args: RedriveArgs, hold: &Hold) -> Result<(), CliError> {
             foreign.extend(no_tasks.map(|letter| letter.message.id.clone()));
             let tasks: Vec<(&Letter, Task)> =
                 meant.iter().filter_map(|letter| Some((*letter, letter.task.clone().ok()?))).collect();
+            progress::all("tasks put back", tasks.len() as u64);
             for some in tasks.chunks(10) {
                 // Sent first: what ends in between is there twice, and the second is a duplicate.
                 let sending: Vec<(Task, u64)> = some.iter().map(|(_, task)| (task.clone(), 0)).collect();
@@ -304,6 +299,7 @@ async fn redrive(args: RedriveArgs, hold: &Hold) -> Result<(), CliError> {
                 dead.delete(&receipts).await?;
                 hold.forget(&receipts);
                 moved += receipts.len();
+                progress::step(receipts.len());
                 if let Some(error) = sent.refused {
                     return Err(error.into());
                 }
@@ -354,7 +350,7 @@ async fn purge(args: PurgeArgs) -> Result<(), CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::given::{NOW, plain};
+    use crate::view::given::{NOW, plain, written};
     use replicante_model::RecordName;
     use std::time::Duration;
 
@@ -380,6 +376,36 @@ mod tests {
         5fd1b2  refresh    cluster/prod/orders  schedule  2h ago
         77aa00  discovery  no task              {�[2J}    2h ago
         ");
-        assert_eq!(as_json(&letters[0])["record"], "cluster/prod/orders");
+        let told: Value = letters.iter().map(as_json).collect();
+        insta::assert_snapshot!(written(&told).0, @r#"
+        [
+          {
+            "body": "{\"kind\":\"cluster\",\"namespace\":\"prod\",\"id\":\"orders\",\"stamp\":1767319445000,\"cause\":\"schedule\"}",
+            "id": "5fd1b2",
+            "queue": "refresh",
+            "record": "cluster/prod/orders",
+            "sent": "2026-01-02T00:04:05.000Z"
+          },
+          {
+            "body": "{\u001b[2J}",
+            "id": "77aa00",
+            "queue": "discovery",
+            "record": null,
+            "sent": "2026-01-02T00:04:05.000Z"
+          }
+        ]
+        "#);
+        insta::assert_snapshot!(written(&told).1, @r#"
+        - body: "{\"kind\":\"cluster\",\"namespace\":\"prod\",\"id\":\"orders\",\"stamp\":1767319445000,\"cause\":\"schedule\"}"
+          id: 5fd1b2
+          queue: refresh
+          record: cluster/prod/orders
+          sent: "2026-01-02T00:04:05.000Z"
+        - body: "{\e[2J}"
+          id: 77aa00
+          queue: discovery
+          record: null
+          sent: "2026-01-02T00:04:05.000Z"
+        "#);
     }
 }

@@ -4,7 +4,7 @@ pub mod cluster;
 
 use std::collections::BTreeMap;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use replicante_aws::{AwsError, QueueFacts, Start};
 use replicante_model::time::parse_human;
 use replicante_model::{Kind, RecordName};
@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use crate::diagnosis::deployment::{Facts, Settings, checks};
 use crate::diagnosis::{Check, Verdict, lines, worst};
 use crate::error::CliError;
+use crate::out::{self, Output};
 use crate::place::{Place, PlaceArgs};
-use crate::{out, progress};
+use crate::progress;
 
 /// Exit codes beside those of every command, as of `status`.
 const WARN: u8 = 3;
@@ -48,7 +49,7 @@ pub struct DoctorArgs {
 #[derive(Debug, Args)]
 pub struct CommonArgs {
     /// How to show it
-    #[arg(short, long, value_enum, default_value = "text")]
+    #[arg(short, long, value_enum, default_value = "table")]
     pub output: Output,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap takes the group's own text")]
@@ -62,15 +63,6 @@ pub enum What {
     Cluster(cluster::ClusterArgs),
 }
 
-/// How it is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people: one line a check
-    Text,
-    /// For programs
-    Json,
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -81,9 +73,8 @@ pub async fn run(args: DoctorArgs) -> Result<(), CliError> {
     }
     let place = Place::find(&args.common.place).await?;
     let checks = checks(&look(&place).await);
-    match args.common.output {
-        Output::Json => out::json(&as_json(&checks))?,
-        Output::Text => lines(&checks).into_iter().try_for_each(out::line)?,
+    if !args.common.output.wrote(|| as_json(&checks))? {
+        lines(&checks).into_iter().try_for_each(out::line)?;
     }
     verdict(&checks)
 }

@@ -54,14 +54,14 @@ pub struct EventsArgs {
     /// Only those that were observed by then
     #[arg(long, value_parser = moment, value_name = "TIME", conflicts_with = "follow")]
     pub to: Option<Moment>,
-    /// Only those of this type: `agent.down`; may be given again
+    /// Only those of this type: `agent.down`, or of a group: `agent.*`, `*.down`; may be given again
     #[arg(short = 't', long = "type", value_name = "TYPE", value_parser = event_type)]
     pub types: Vec<String>,
     /// Goes on with those to come, until Ctrl-C
     #[arg(short, long)]
     pub follow: bool,
     /// How to show them
-    #[arg(short, long, value_enum, default_value = "lines")]
+    #[arg(short, long, value_enum, default_value = "table")]
     pub output: Output,
     /// Says how long ago instead of when
     #[arg(long)]
@@ -78,8 +78,8 @@ pub struct EventsArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people: time, cluster, type, what changed
-    #[value(alias = "table")]
-    Lines,
+    #[value(alias = "lines")]
+    Table,
     /// For programs: the events as they were published, one a line
     Json,
     /// The same: each is a CloudEvent 1.0
@@ -165,8 +165,8 @@ impl Filter {
 /// # Errors
 /// When the stream can't be read, or nothing knows the cluster or discovery that is asked for.
 pub async fn run(args: EventsArgs) -> Result<(), CliError> {
-    if args.relative && args.output != Output::Lines {
-        return Err(CliError::Usage("--relative is for people: it needs -o lines".into()));
+    if args.relative && args.output != Output::Table {
+        return Err(CliError::Usage("--relative is for people: it needs -o table".into()));
     }
     let filter = Filter::of(&args, Timestamp::now());
     if let (Some(from), Some(to)) = (filter.since, filter.to)
@@ -298,7 +298,7 @@ impl Reading<'_> {
     fn show(&self, seen: &Seen) -> Result<(), CliError> {
         match self.args.output {
             Output::Json | Output::Cloudevents => out::raw(&seen.bytes),
-            Output::Lines => {
+            Output::Table => {
                 let times = if self.args.relative { Times::Ago(Timestamp::now()) } else { Times::Full };
                 out::line(Line::of(seen, times).show(None))
             }

@@ -9,11 +9,11 @@ use replicante_model::time::parse_human;
 use replicante_model::{Kind, RecordName, Timestamp};
 
 use crate::commands::get::unknown;
-use crate::commands::task::{actor_of, send};
+use crate::commands::task::{actor_of, send_stored};
 use crate::error::CliError;
-use crate::out;
 use crate::place::{Place, PlaceArgs};
 use crate::records::heads;
+use crate::{out, progress};
 
 /// What is forgotten.
 #[derive(Debug, Args)]
@@ -122,7 +122,7 @@ pub async fn forget(args: ForgetArgs) -> Result<(), CliError> {
     let record = RecordName::cluster(&*args.name.namespace, &*cluster);
     let intent = Intent::Forget { cluster, node, until, actor: actor.clone() };
     place.table().put_intent(&discovery, &intent, now).await?;
-    send(&place, &discovery, &actor).await?;
+    send_stored(&place, &discovery, &actor).await?;
     out::line(format_args!("{what} is forgotten until {until}, as {actor}"))?;
     let pauses = place.table().pauses().await?;
     if pauses.on(&record, now).is_some() {
@@ -151,7 +151,7 @@ pub async fn unforget(args: UnforgetArgs) -> Result<(), CliError> {
     if !table.delete_intent(&discovery, &key).await? {
         return Err(CliError::Failed(format!("{what} is not forgotten: there is nothing to take back")));
     }
-    send(&place, &discovery, &actor).await?;
+    send_stored(&place, &discovery, &actor).await?;
     out::line(format_args!("{what} is taken from {discovery} again"))?;
     Ok(())
 }
@@ -190,6 +190,7 @@ pub fn confirm(question: &str, name: &str) -> Result<(), CliError> {
     if !stdin.is_terminal() {
         return Err(CliError::Usage(format!("{question} There is no terminal to ask at: add --yes")));
     }
+    progress::answer();
     out::note(question);
     out::note(format_args!("Type {name} to go on:"));
     let mut typed = String::new();

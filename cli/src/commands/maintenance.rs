@@ -6,7 +6,7 @@ use replicante_model::{Kind, RecordName, Timestamp};
 
 use crate::commands::forget::{Until, until};
 use crate::commands::get::unknown;
-use crate::commands::task::{actor_of, send};
+use crate::commands::task::{actor_of, send_stored};
 use crate::error::CliError;
 use crate::out;
 use crate::place::{Place, PlaceArgs};
@@ -99,7 +99,7 @@ async fn begin(args: BeginArgs) -> Result<(), CliError> {
     if !table.begin_maintenance(&record, &window).await? {
         return Err(unknown(&record, &heads(&table, Kind::Cluster).await?));
     }
-    send(&place, &record, &actor).await?;
+    send_stored(&place, &record, &actor).await?;
     out::line(format_args!("{record} is in maintenance until {until}, as {actor}"))?;
     out::note("what is observed of it meanwhile is told as ever, and says so");
     Ok(())
@@ -117,6 +117,6 @@ async fn end(args: NameArgs) -> Result<(), CliError> {
         }
         return Err(CliError::Failed(format!("{record} is not in maintenance: there is nothing to end")));
     }
-    send(&place, &record, &actor_of(args.actor)).await?;
+    send_stored(&place, &record, &actor_of(args.actor)).await?;
     out::line(format_args!("{record} is no longer in maintenance"))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use replicante_aws::{Start, Stream};
 use replicante_model::past::{self, Known, Past, Then};
 use replicante_model::snapshot::MAX_AGE;
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use crate::args::{Moment, moment};
 use crate::commands::events::EARLIER;
-use crate::commands::get::{OneOutput, unknown};
+use crate::commands::get::unknown;
 use crate::error::CliError;
 use crate::history::History;
-use crate::out;
+use crate::out::{self, Output};
 use crate::place::{Place, PlaceArgs};
 use crate::records::heads;
 use crate::view::past as page;
@@ -41,8 +41,8 @@ pub struct AtArgs {
     #[arg(short, long, value_parser = moment)]
     pub time: Moment,
     /// How to show it
-    #[arg(short, long, value_enum, default_value = "text")]
-    pub output: OneOutput,
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: Output,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap takes the group's own text")]
     pub place: PlaceArgs,
@@ -67,20 +67,11 @@ pub struct DiffArgs {
     #[arg(long, value_parser = moment, default_value = "now", value_name = "TIME")]
     pub to: Moment,
     /// How to show it
-    #[arg(short, long, value_enum, default_value = "text")]
-    pub output: DiffOutput,
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: Output,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap takes the group's own text")]
     pub place: PlaceArgs,
-}
-
-/// How differences are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum DiffOutput {
-    /// For people
-    Text,
-    /// For programs: the changes as events tell them
-    Json,
 }
 
 /// Runs `at`.
@@ -98,12 +89,15 @@ pub async fn at(args: AtArgs) -> Result<(), CliError> {
         Then::Unknown => return Err(not_told(&place, &record, time).await?),
     };
     warn(&record, &known);
-    if args.output != OneOutput::Text {
+    let shown = || {
         let mut shown = told(&known);
         shown["cluster"] = json!(record.key());
-        shown["time"] = json!(time);
+        shown["time"] = json!(time.rfc3339());
         shown["view"] = json!(known.view);
-        return args.output.all(&shown);
+        shown
+    };
+    if args.output.wrote(shown)? {
+        return Ok(());
     }
     let width = out::size().map(|(width, _)| width);
     page::at(&record, &known, time, width).into_iter().try_for_each(out::line)
@@ -141,23 +135,25 @@ pub async fn difference(args: DiffArgs) -> Result<(), CliError> {
     let changes = after.as_ref().map(|after| past::difference(before.as_ref(), after)).transpose();
     let changes = changes.map_err(|error| CliError::Failed(format!("the history of {record}: {error}")))?;
     let changes = changes.unwrap_or_default();
-    if args.output == DiffOutput::Json {
+    let shown = || {
         let side = |(time, side): &(Timestamp, Result<Box<Known>, Timestamp>)| {
-            let mut shown = side.as_ref().map_or_else(|at| json!({ "removed": at }), |known| told(known));
-            shown["time"] = json!(time);
+            let mut shown =
+                side.as_ref().map_or_else(|at| json!({ "removed": at.rfc3339() }), |known| told(known));
+            shown["time"] = json!(time.rfc3339());
             shown
         };
-        let sides = (side(&sides[0]), side(&sides[1]));
-        return out::json(
-            &json!({ "cluster": record.key(), "from": sides.0, "to": sides.1, "changes": changes }),
-        );
+        let (from, to) = (side(&sides[0]), side(&sides[1]));
+        json!({ "cluster": record.key(), "from": from, "to": to, "changes": changes })
+    };
+    if args.output.wrote(shown)? {
+        return Ok(());
     }
     let is_removed = before.is_some() && after.is_none();
     page::difference(&record, from, to, &changes, is_removed).into_iter().try_for_each(out::line)
 }
 
 fn told(known: &Known) -> Value {
-    json!({ "changed": known.changed, "epoch": known.position.epoch, "sequence": known.position.sequence })
+    json!({ "changed": known.changed.rfc3339(), "epoch": known.position.epoch, "sequence": known.position.sequence })
 }
 
 /// What was known of a cluster at a moment.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use replicante_model::event::Cause;
 use replicante_model::{RecordName, Timestamp};
 use replicante_stack::{Line, Looked};
@@ -10,7 +10,7 @@ use replicante_stack::{Line, Looked};
 use crate::args::{Moment, moment};
 use crate::commands::get::unknown;
 use crate::error::CliError;
-use crate::out;
+use crate::out::{self, Output};
 use crate::place::{Place, PlaceArgs};
 use crate::records::heads;
 use crate::runs::{Run, last};
@@ -58,15 +58,6 @@ pub struct RunsArgs {
     pub place: PlaceArgs,
 }
 
-/// How they are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people
-    Table,
-    /// For programs
-    Json,
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -93,20 +84,16 @@ pub async fn run(args: RunsArgs) -> Result<(), CliError> {
     if runs.is_empty() && place.table().head(&record).await?.is_none() {
         return Err(unknown(&record, &heads(&place.table(), record.kind).await?));
     }
-    match args.output {
-        Output::Json => out::json(&runs),
-        Output::Table if runs.is_empty() => {
-            out::note(format_args!(
-                "no task of {record} {}",
-                if args.failed { "failed" } else { "is in the log" }
-            ));
-            Ok(())
-        }
-        Output::Table => {
-            let width = out::size().map(|(width, _)| width);
-            lines(&runs, now, width).into_iter().try_for_each(out::line)
-        }
+    if args.output.wrote(|| &runs)? {
+        return Ok(());
     }
+    if runs.is_empty() {
+        let what = if args.failed { "failed" } else { "is in the log" };
+        out::note(format_args!("no task of {record} {what}"));
+        return Ok(());
+    }
+    let width = out::size().map(|(width, _)| width);
+    lines(&runs, now, width).into_iter().try_for_each(out::line)
 }
 
 /// The last tasks of a record that its worker's log has.
@@ -174,7 +161,7 @@ fn lines(runs: &[Run], now: Timestamp, most: Option<usize>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::given::{NOW, plain};
+    use crate::view::given::{NOW, plain, written};
 
     #[test]
     fn the_pattern_names_the_record_unless_it_holds_signs_of_its_own() {
@@ -208,5 +195,61 @@ mod tests {
         65s ago  unchanged  12ms     -       0  asked for by ann
         5s ago   failed     12ms    1s       0  schedule          throttled
         ");
+        insta::assert_snapshot!(written(&runs).0, @r#"
+        [
+          {
+            "at": "2026-01-02T02:02:30.000Z",
+            "record": "cluster/default/orders",
+            "cause": "schedule",
+            "outcome": "changed",
+            "ms": 12,
+            "late_ms": 1500,
+            "events": 3
+          },
+          {
+            "at": "2026-01-02T02:03:00.000Z",
+            "record": "cluster/default/orders",
+            "cause": "manual",
+            "actor": "ann",
+            "outcome": "unchanged",
+            "ms": 12,
+            "events": 0
+          },
+          {
+            "at": "2026-01-02T02:04:00.000Z",
+            "record": "cluster/default/orders",
+            "cause": "schedule",
+            "outcome": "failed",
+            "ms": 12,
+            "late_ms": 1500,
+            "events": 0,
+            "error": "throttled"
+          }
+        ]
+        "#);
+        insta::assert_snapshot!(written(&runs).1, @r#"
+        - at: "2026-01-02T02:02:30.000Z"
+          record: cluster/default/orders
+          cause: schedule
+          outcome: changed
+          ms: 12
+          late_ms: 1500
+          events: 3
+        - at: "2026-01-02T02:03:00.000Z"
+          record: cluster/default/orders
+          cause: manual
+          actor: ann
+          outcome: unchanged
+          ms: 12
+          events: 0
+        - at: "2026-01-02T02:04:00.000Z"
+          record: cluster/default/orders
+          cause: schedule
+          outcome: failed
+          ms: 12
+          late_ms: 1500
+          events: 0
+          error: throttled
+        "#);
     }
 }

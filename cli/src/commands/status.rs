@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use replicante_model::pause::Pause;
 use replicante_model::summary::Summary;
 use replicante_model::time::human;
@@ -14,14 +14,15 @@ use serde_json::json;
 
 use crate::error::CliError;
 use crate::health::{Finding, Lengths, Looked, Severity, findings};
+use crate::out::{self, Output};
 use crate::place::{Place, PlaceArgs};
+use crate::progress;
 use crate::records::heads;
 use crate::view::clusters::healths;
 use crate::view::event::name as name_of;
 use crate::view::record::{json_of_pause, paused};
 use crate::view::style::{Tone, bold};
 use crate::view::text::{clean, count, list, pad, thousands};
-use crate::{out, progress};
 
 /// Exit codes beside those of every command.
 const WARNING: u8 = 3;
@@ -40,20 +41,11 @@ const NAMES: usize = 5;
     Exit codes: 0 all is well, 3 there are warnings, 4 something is critical, 1 it could not be found out.")]
 pub struct StatusArgs {
     /// How to show it
-    #[arg(short, long, value_enum, default_value = "text")]
+    #[arg(short, long, value_enum, default_value = "table")]
     pub output: Output,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap takes the group's own text")]
     pub place: PlaceArgs,
-}
-
-/// How it is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people
-    Text,
-    /// For programs
-    Json,
 }
 
 /// Runs the command.
@@ -64,9 +56,8 @@ pub async fn run(args: StatusArgs) -> Result<(), CliError> {
     let place = Place::find(&args.place).await?;
     let looked = look(&place).await?;
     let found = findings(&looked);
-    match args.output {
-        Output::Json => out::json(&as_json(&looked, &found))?,
-        Output::Text => lines(&looked, &found).into_iter().try_for_each(out::line)?,
+    if !args.output.wrote(|| as_json(&looked, &found))? {
+        lines(&looked, &found).into_iter().try_for_each(out::line)?;
     }
     match found.first().map(|finding| finding.severity) {
         None => Ok(()),
@@ -193,9 +184,9 @@ fn as_json(looked: &Looked, found: &[Finding]) -> serde_json::Value {
         Some(Severity::Critical) => "critical",
     };
     json!({
-        "status": status, "at": looked.now, "refresh": queue(Kind::Cluster), "discovery": queue(Kind::Discovery),
+        "status": status, "at": looked.now.rfc3339(), "refresh": queue(Kind::Cluster), "discovery": queue(Kind::Discovery),
         "findings": found,
-        "maintenance": in_maintenance(looked).map(|head| (head.record.key(), json!(head.maintenance)))
+        "maintenance": in_maintenance(looked).map(|head| (head.record.key(), json!(head.maintenance.rfc3339())))
             .collect::<serde_json::Map<_, _>>(),
         "paused": {
             "all": looked.pauses.all.as_ref().filter(|pause| pause.is_on(looked.now)).map(json_of_pause),
@@ -208,7 +199,7 @@ fn as_json(looked: &Looked, found: &[Finding]) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::given::{NOW, cluster_head, plain};
+    use crate::view::given::{NOW, cluster_head, plain, written};
     use replicante_aws::Depth;
     use replicante_model::pause::Pauses;
 
@@ -240,6 +231,74 @@ mod tests {
                   replicante dlq list
         ");
         let told = as_json(&looked, &findings(&looked));
+        insta::assert_snapshot!(written(&told).0, @r#"
+        {
+          "at": "2026-01-02T02:04:05.000Z",
+          "discovery": {
+            "dead_letters": null,
+            "delayed": 0,
+            "in_flight": 0,
+            "latest_ms": 0,
+            "records": 0,
+            "waiting": 0
+          },
+          "findings": [
+            {
+              "next": "is its schedule enabled? Look at the log of the refresh-scheduler",
+              "severity": "critical",
+              "what": "the refresh scheduler does not do its work: 1 cluster due and not queued, the longest for 12m"
+            },
+            {
+              "next": "replicante dlq list",
+              "severity": "critical",
+              "what": "1 dead letter of refresh tasks: each failed too often"
+            }
+          ],
+          "maintenance": {},
+          "paused": {
+            "all": null,
+            "records": {}
+          },
+          "refresh": {
+            "dead_letters": 1,
+            "delayed": 20,
+            "in_flight": 1,
+            "latest_ms": 754000,
+            "records": 2,
+            "waiting": 3
+          },
+          "status": "critical"
+        }
+        "#);
+        insta::assert_snapshot!(written(&told).1, @r#"
+        at: "2026-01-02T02:04:05.000Z"
+        discovery:
+          dead_letters: null
+          delayed: 0
+          in_flight: 0
+          latest_ms: 0
+          records: 0
+          waiting: 0
+        findings:
+        - next: is its schedule enabled? Look at the log of the refresh-scheduler
+          severity: critical
+          what: "the refresh scheduler does not do its work: 1 cluster due and not queued, the longest for 12m"
+        - next: replicante dlq list
+          severity: critical
+          what: "1 dead letter of refresh tasks: each failed too often"
+        maintenance: {}
+        paused:
+          all: null
+          records: {}
+        refresh:
+          dead_letters: 1
+          delayed: 20
+          in_flight: 1
+          latest_ms: 754000
+          records: 2
+          waiting: 3
+        status: critical
+        "#);
         assert_eq!((&told["status"], &told["refresh"]["latest_ms"]), (&json!("critical"), &json!(754_000)));
         let pause = Pause {
             since: NOW,
@@ -267,10 +326,7 @@ mod tests {
         let expected: Vec<&str> = page.lines().filter(|line| line.contains("maintenance")).collect();
         insta::assert_snapshot!(expected.join("\n"), @"  expected     in maintenance: orders until 2026-01-02T02:05:05.000Z");
         let told = as_json(&looked, &findings(&looked));
-        assert_eq!(
-            told["maintenance"],
-            json!({ "cluster/default/orders": NOW.plus(Duration::from_secs(60)) })
-        );
+        assert_eq!(told["maintenance"], json!({ "cluster/default/orders": "2026-01-02T02:05:05.000Z" }));
         looked.heads.clear();
         looked.queues.clear();
         insta::assert_snapshot!(plain(&lines(&looked, &findings(&looked))), @"

@@ -13,9 +13,8 @@ use serde_json::{Value, json};
 
 use crate::args::positive;
 use crate::commands::get::unknown;
-use crate::commands::status::Output;
 use crate::error::CliError;
-use crate::out;
+use crate::out::{self, Output};
 use crate::place::{Place, PlaceArgs};
 use crate::records::heads;
 use crate::view::record;
@@ -40,7 +39,7 @@ pub struct TaskArgs {
     #[arg(long, value_parser = positive, default_value = "1m", value_name = "TIME", requires = "wait")]
     pub timeout: Duration,
     /// How to show what came of it
-    #[arg(short, long, value_enum, default_value = "text")]
+    #[arg(short, long, value_enum, default_value = "table")]
     pub output: Output,
     /// Who asks: events say so [default: the user]
     #[arg(long, env = "REPLICANTE_ACTOR", hide_env_values = true, value_parser = crate::commands::task::actor, value_name = "NAME")]
@@ -85,8 +84,8 @@ pub async fn run(args: TaskArgs, kind: Kind) -> Result<(), CliError> {
         return tell(&name, &stage, args.timeout, args.output);
     }
     send(&place, &name, &actor).await?;
-    if args.output == Output::Json {
-        return out::json(&json!({ "record": name.key(), "outcome": "asked", "actor": actor }));
+    if args.output.wrote(|| json!({ "record": name.key(), "outcome": "asked", "actor": actor }))? {
+        return Ok(());
     }
     let look = match kind {
         Kind::Cluster => format!("events --cluster {}", args.name),
@@ -107,11 +106,10 @@ fn what(kind: Kind) -> &'static str {
 /// Says how a task ended that was waited for.
 fn tell(name: &RecordName, stage: &Stage, timeout: Duration, output: Output) -> Result<(), CliError> {
     let outcome = outcome(name, stage, timeout);
-    if output == Output::Text {
-        return out::line(outcome.map_err(CliError::Failed)?);
+    if output.wrote(|| as_json(name, stage, &outcome))? {
+        return outcome.map(drop).map_err(|_| CliError::Result(1));
     }
-    out::json(&as_json(name, stage, &outcome))?;
-    outcome.map(drop).map_err(|_| CliError::Result(1))
+    out::line(outcome.map_err(CliError::Failed)?)
 }
 
 fn as_json(name: &RecordName, stage: &Stage, outcome: &Result<String, String>) -> Value {
@@ -191,6 +189,19 @@ fn state(head: &Head, Done { summary, .. }: &Done) -> String {
 pub async fn send(place: &Place, record: &RecordName, actor: &str) -> Result<(), CliError> {
     let sent = place.queue(record.kind)?.send(&[(Task::manual(record.clone(), actor), 0)]).await;
     sent.refused.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// The same once something is stored that the task will find: that holds whether it is sent or not.
+///
+/// # Errors
+/// When the queue can't be written to: it says so.
+pub async fn send_stored(place: &Place, record: &RecordName, actor: &str) -> Result<(), CliError> {
+    send(place, record, actor).await.map_err(|error| {
+        let problem = error.shown();
+        CliError::Failed(format!(
+            "it is stored, and the next task of {record} finds it; asking for one now: {problem}"
+        ))
+    })
 }
 
 /// The most characters of who asks.

@@ -14,7 +14,6 @@ use replicante_model::view::{
 };
 use replicante_model::{RecordName, Timestamp};
 use replicante_protocol::head::Head;
-use serde_json::Value;
 
 use crate::order::{Arrived, Order, Seen};
 
@@ -27,7 +26,7 @@ pub fn plain(lines: &[String]) -> String {
 }
 
 /// JSON and YAML as they are written.
-pub fn written(value: &Value) -> (String, String) {
+pub fn written(value: &impl serde::Serialize) -> (String, String) {
     (serde_json::to_string_pretty(value).unwrap(), crate::out::as_yaml(value).unwrap())
 }
 

@@ -70,17 +70,20 @@ pub struct Shard<'s> {
     pub others: Vec<&'s str>,
 }
 
-/// The shards of clusters.
+/// The shards of clusters that some node holds that is meant.
 pub fn of_clusters<'s>(
     clusters: impl IntoIterator<Item = (&'s RecordName, &'s ClusterState)>,
+    is_meant: impl Fn(&NodeView) -> bool,
 ) -> Vec<Shard<'s>> {
     let mut all = Vec::new();
     for (record, state) in clusters {
         let Some(view) = &state.view else { continue };
-        let mut shards: BTreeMap<&str, (BTreeSet<&str>, Vec<&str>)> = BTreeMap::new();
+        let mut shards: BTreeMap<&str, (BTreeSet<&str>, Vec<&str>, bool)> = BTreeMap::new();
         for (node, held) in &view.nodes {
+            let meant = is_meant(held);
             for (shard, role) in &held.shards {
-                let (leads, others) = shards.entry(shard).or_default();
+                let (leads, others, is_held) = shards.entry(shard).or_default();
+                *is_held |= meant;
                 if *role == Role::Primary {
                     leads.insert(node);
                 } else {
@@ -88,7 +91,8 @@ pub fn of_clusters<'s>(
                 }
             }
         }
-        all.extend(shards.into_iter().map(|(id, (leads, others))| {
+        let shards = shards.into_iter().filter(|(_, (_, _, is_held))| *is_held);
+        all.extend(shards.map(|(id, (leads, others, _))| {
             let primary = view.primaries.get(id).map_or_else(|| list(leads, NAMES), primary);
             Shard { record, id, primary, others }
         }));
@@ -188,10 +192,16 @@ mod tests {
         ");
         assert!(!plain(&nodes(&listed, false, None)).contains("LABELS"), "of a wide table alone");
         let unseen = ClusterState::default();
-        let of = of_clusters([(&record, &state), (&other, &unseen)]);
+        let of = of_clusters([(&record, &state), (&other, &unseen)], |_| true);
         insta::assert_snapshot!(plain(&shards(&of, None)), @"
         CLUSTER  SHARD     PRIMARY  OTHERS
         orders   clicks/0  -        node-3
+        orders   orders/0  node-1   node-2 and node-3
+        ");
+        let held = |node: &NodeView| node.labels.contains_key("rack");
+        let of = of_clusters([(&record, &labelled)], held);
+        insta::assert_snapshot!(plain(&shards(&of, None)), @"
+        CLUSTER  SHARD     PRIMARY  OTHERS
         orders   orders/0  node-1   node-2 and node-3
         ");
         let action =
@@ -209,7 +219,7 @@ mod tests {
         let state = state();
         let view = state.view.as_ref().unwrap();
         let nodes: Vec<Value> = view.nodes.iter().map(|(id, node)| node_json(&record, id, node)).collect();
-        let (json, yaml) = written(&nodes[2..].into());
+        let (json, yaml) = written(&&nodes[2..]);
         insta::assert_snapshot!(json, @r#"
         [
           {
@@ -255,8 +265,8 @@ mod tests {
               orders/0: recovering
             status: agent_down
         "#);
-        let shards: Vec<Value> = of_clusters([(&record, &state)]).iter().map(shard_json).collect();
-        let (json, yaml) = written(&shards.into());
+        let shards: Vec<Value> = of_clusters([(&record, &state)], |_| true).iter().map(shard_json).collect();
+        let (json, yaml) = written(&shards);
         insta::assert_snapshot!(json, @r#"
         [
           {
@@ -291,7 +301,7 @@ mod tests {
         let action =
             ActionView { kind: "store.backup".into(), state: "RUNNING".into(), ..ActionView::default() };
         let listed = Action { record: &record, node: "node-1", id: "a1", action: &action };
-        let (json, yaml) = written(&vec![action_json(&listed)].into());
+        let (json, yaml) = written(&[action_json(&listed)]);
         insta::assert_snapshot!(json, @r#"
         [
           {

@@ -54,7 +54,7 @@ fn a_context_is_named_used_and_removed() {
     // Named, after the command and before it.
     for args in [["get", "clusters", "--context", "here"], ["--context", "here", "get", "clusters"]] {
         let (code, _, errors) = user.run(&args);
-        assert!(code == Some(0) && errors.starts_with("no clusters yet"), "{args:?}: {errors}");
+        assert!(code == Some(0) && errors.starts_with("there are no clusters"), "{args:?}: {errors}");
     }
     let mut by_variable = user.command(&["get", "clusters"]);
     by_variable.env("REPLICANTE_CONTEXT", "here");

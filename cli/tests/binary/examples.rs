@@ -35,8 +35,6 @@ enum How {
     Past,
     /// With arguments that make it quick.
     Quick(&'static [&'static str]),
-    /// Not at all, and why.
-    Apart(&'static str),
 }
 
 fn how(example: &Example) -> How {
@@ -50,9 +48,7 @@ fn how(example: &Example) -> How {
         ["bench", "size", ..] => How::Quick(&["--nodes", "10", "--shards", "100"]),
         ["bench", "schedule", ..] => How::Quick(&["--clusters", "100"]),
         ["bench", "history", ..] => How::Quick(&["--records", "1000", "--rate", "100", "--for", "1s"]),
-        ["bench", "hanging", ..] => {
-            How::Apart("two minutes each, whatever is hanging: docs/benchmarks.md has what came of them")
-        }
+        ["bench", "hanging", ..] => How::Quick(&["--clusters", "10", "--interval", "1s"]),
         _ => How::Ends,
     }
 }
@@ -303,6 +299,4 @@ fn every_example_of_a_measurement_measures() {
             example.line
         );
     }
-    let apart = examples(|how| matches!(how, How::Apart(_)));
-    assert!(apart.iter().all(|example| example.words[1] == "bench"), "{apart:?}");
 }

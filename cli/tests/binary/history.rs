@@ -311,7 +311,7 @@ fn a_moment_of_the_past_is_what_was_known_then() {
     let (_, out, _) = rig.run(&["events", "--relative", "--cluster", "orders", "--limit", "1"]);
     assert!(out.trim_start().starts_with("30m ago  orders"), "{out}");
     let (code, _, errors) = rig.run(&["events", "--relative", "-o", "json"]);
-    assert!(code == Some(2) && errors.contains("needs -o lines"), "{errors}");
+    assert!(code == Some(2) && errors.contains("needs -o table"), "{errors}");
     let (code, _, errors) = rig.run(&["events", "--from", "2026-11-23T08:00:00"]);
     assert!(code == Some(2) && errors.contains("add Z for UTC"), "{errors}");
 }

@@ -72,7 +72,10 @@ fn list(folder: &Path, clusters: &[&str]) {
 
 fn list_at(folder: &Path, clusters: &[&str], address: &str) {
     let record = |id: &&str| json!({ "cluster_id": id, "nodes": [address] });
-    let clusters: Vec<Value> = clusters.iter().map(record).collect();
+    write(folder, &clusters.iter().map(record).collect());
+}
+
+fn write(folder: &Path, clusters: &Value) {
     // As a whole: a reader never sees half of it.
     let new = folder.join("new.json");
     std::fs::write(&new, json!({ "cursor": null, "clusters": clusters }).to_string()).unwrap();
@@ -198,6 +201,35 @@ fn a_task_that_is_waited_for_says_how_it_ended() {
 }
 
 #[test]
+fn lists_are_filtered_by_labels_of_the_source() {
+    let deployment = Deployment::start(&["a", "b"]);
+    deployment.wait_for(&["a", "b"]);
+    let node = json!({ "node_id": "n", "agent_address": "http://127.0.0.1:1", "labels": { "rack": "r1" } });
+    let clusters = json!([
+        { "cluster_id": "a", "nodes": ["http://127.0.0.1:1"] }, { "cluster_id": "b", "nodes": [node] }
+    ]);
+    write(deployment.folder.path(), &clusters);
+    let began = Instant::now();
+    loop {
+        let (code, out, errors) = deployment.run(&["get", "clusters", "-l", "rack=r1", "-o", "json"]);
+        assert_eq!(code, Some(0), "{errors}");
+        let all: Vec<Value> = serde_json::from_str(&out).unwrap();
+        if all.iter().map(|cluster| cluster["id"].as_str()).eq([Some("b")]) {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60) && all.is_empty(), "{out}{errors}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let (code, out, errors) = deployment.run(&["get", "nodes", "-l", "rack=r1", "-o", "json"]);
+    assert_eq!(code, Some(0), "{errors}");
+    assert_eq!(out.matches("\"node\": \"n\"").count(), 1, "{out}");
+    for what in ["shards", "actions"] {
+        let (code, out, errors) = deployment.run(&["get", what, "-l", "rack=r1"]);
+        assert!(code == Some(0) && out.is_empty() && errors.contains(what), "{out}{errors}");
+    }
+}
+
+#[test]
 fn what_is_exported_is_applied_again_unchanged_and_what_is_deleted_goes_on_without_its_object() {
     let deployment = Deployment::start(&["a"]);
     deployment.wait_for(&["a"]);
@@ -236,6 +268,11 @@ fn what_is_exported_is_applied_again_unchanged_and_what_is_deleted_goes_on_witho
     let (code, _, errors) = deployment.run(&["delete", "cluster", "a", "--yes"]);
     assert!(
         code == Some(1) && errors.contains("there is no object Cluster default/a; to remove"),
+        "{errors}"
+    );
+    let (code, _, errors) = deployment.run(&["delete", "discovery", "flete", "--yes"]);
+    assert!(
+        code == Some(1) && errors.contains("there is no object Discovery default/flete; is it fleet?"),
         "{errors}"
     );
 

@@ -332,6 +332,7 @@ fn a_filter_that_takes_nothing_is_not_taken_for_an_empty_fleet() {
         ("get nodes --status up", "none of 2 nodes matches\n"),
         ("get nodes orders-1 --status up", "the one node does not match\n"),
         ("get nodes -l rack=r1", "none of 2 nodes matches\n"),
+        ("get clusters -l rack=r1", "none of 2 clusters matches\n"),
         ("get discoveries --status failing", "the one discovery does not match\n"),
         (
             "get shards",

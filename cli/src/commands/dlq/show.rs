@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::hold::Hold;
 use super::{IDS, Letter, WhichArgs, as_json, held, hidden, no_such, queue, queues};
 use crate::error::CliError;
-use crate::out;
+use crate::out::{self, Output};
 use crate::place::Place;
 use crate::view::clusters::ago;
 use crate::view::record;
@@ -23,20 +23,11 @@ pub struct ShowArgs {
     /// Its id, or how it begins
     pub id: String,
     /// How to show it
-    #[arg(short, long, value_enum, default_value = "text")]
+    #[arg(short, long, value_enum, default_value = "table")]
     pub output: Output,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap takes the group's own text")]
     pub which: WhichArgs,
-}
-
-/// How it is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Output {
-    /// For people
-    Text,
-    /// For programs: with the message as it is
-    Json,
 }
 
 /// Runs the command.
@@ -69,10 +60,10 @@ pub(super) async fn show(args: ShowArgs, hold: &Hold) -> Result<(), CliError> {
         Err(_) => None,
     };
     let now = Timestamp::now();
-    match args.output {
-        Output::Json => out::json(&told(letter, head.as_ref())),
-        Output::Text => lines(letter, head.as_ref(), now).into_iter().try_for_each(out::line),
+    if args.output.wrote(|| told(letter, head.as_ref()))? {
+        return Ok(());
     }
+    lines(letter, head.as_ref(), now).into_iter().try_for_each(out::line)
 }
 
 fn told(letter: &Letter, head: Option<&Head>) -> Value {
@@ -152,7 +143,7 @@ fn lines(letter: &Letter, head: Option<&Head>, now: Timestamp) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::given::{NOW, cluster_head, plain};
+    use crate::view::given::{NOW, cluster_head, plain, written};
     use replicante_aws::Message;
     use replicante_model::Kind;
     use replicante_protocol::task::Task;
@@ -201,6 +192,19 @@ mod tests {
           "id": "orders",
           "kind": "cluster",
           "namespace": "default"
+        }
+        "#);
+        insta::assert_snapshot!(written(&told(&asked_for, None)).0, @r#"
+        {
+          "body": "{\"kind\":\"cluster\",\"namespace\":\"default\",\"id\":\"orders\",\"cause\":\"manual\",\"actor\":\"ann\"}",
+          "head": null,
+          "id": "5fd1b2",
+          "problem": null,
+          "queue": "refresh",
+          "received": 6,
+          "record": "cluster/default/orders",
+          "sender": "",
+          "sent": "2026-01-02T00:04:05.000Z"
         }
         "#);
         let foreign = letter("{\u{1b}[2J}\nmore".into());

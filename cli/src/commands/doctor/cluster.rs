@@ -11,7 +11,7 @@ use replicante_model::{Kind, RecordName, Timestamp};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{CommonArgs, Output, verdict};
+use super::{CommonArgs, verdict};
 use crate::commands::get::unknown;
 use crate::diagnosis::nodes::{Asked, checks, of_cluster};
 use crate::diagnosis::{Check, Verdict, lines, worst};
@@ -82,15 +82,16 @@ pub(super) async fn run(args: ClusterArgs) -> Result<(), CliError> {
         SECRETS_AGE,
         ClusterLimits::default().in_flight,
     );
-    progress::say("asking agents");
     let deadline = Instant::now() + WITHIN;
     let cluster_id = &item.record.cluster_id;
     let nodes: Vec<(&String, &String)> = item.record.nodes.iter().filter(|(id, _)| is_meant(id)).collect();
+    progress::all("agents", nodes.len() as u64);
     let (agents, settings, known) = (&agents, &item.agents, &state);
     let asked = stream::iter(nodes).map(async |(id, address)| {
         let target = replicante_refresh_worker::target(id, address, known);
         let began = Instant::now();
         let found = agents.poll(&target, cluster_id, settings, deadline).await;
+        progress::step(1);
         Asked { node: id.clone(), found, took: began.elapsed() }
     });
     let mut asked: Vec<Asked> = asked.buffer_unordered(ClusterLimits::default().in_flight).collect().await;
@@ -100,12 +101,10 @@ pub(super) async fn run(args: ClusterArgs) -> Result<(), CliError> {
     nodes.retain(|check| is_meant(&check.what));
     let of_cluster = of_cluster(&head, &item, &pauses, now);
     let all: Vec<Check> = of_cluster.iter().chain(&nodes).cloned().collect();
-    match args.common.output {
-        Output::Json => out::json(&as_json(&record, &of_cluster, &nodes, &asked, &item, &state, now))?,
-        Output::Text => {
-            lines(&all).into_iter().try_for_each(out::line)?;
-            out::note(footer(&record, &asked, &nodes));
-        }
+    let output = args.common.output;
+    if !output.wrote(|| as_json(&record, &of_cluster, &nodes, &asked, &item, &state, now))? {
+        lines(&all).into_iter().try_for_each(out::line)?;
+        out::note(footer(&record, &asked, &nodes));
     }
     verdict(&all)
 }

@@ -1,5 +1,7 @@
 //! The lists: clusters and discoveries from their heads; nodes, shards and actions from the bodies of clusters.
 
+use std::collections::BTreeSet;
+
 use futures::stream::{self, StreamExt, TryStreamExt};
 use replicante_aws::{AwsError, Table};
 use replicante_model::pause::Pauses;
@@ -37,6 +39,16 @@ pub async fn clusters(args: &ClustersArgs) -> Result<(), CliError> {
     show(&args.list, async |width| {
         let mut named = of_names(&table, Kind::Cluster, &args.list).await?;
         named.heads.retain(|head| is_asked(args, &Summary::parse(head.summary.as_deref())));
+        if !args.labels.is_any() {
+            let states = read_states(&table, &mut named).await?;
+            let has_some = |state: &ClusterState| {
+                let mut nodes = state.view.iter().flat_map(|view| view.nodes.values());
+                nodes.any(|node| args.labels.fit(node))
+            };
+            let meant: BTreeSet<&RecordName> =
+                states.iter().filter(|(_, state)| has_some(state)).map(|(record, _)| record).collect();
+            named.heads.retain(|head| meant.contains(&head.record));
+        }
         sort(&mut named.heads, args.sort);
         let (pauses, now) = (table.pauses().await?, Timestamp::now());
         let lines = match args.list.output {
@@ -107,9 +119,15 @@ pub async fn shards(args: &ShardsArgs) -> Result<(), CliError> {
     let table = Place::find(&args.list.place).await?.table();
     show(&args.list, async |width| {
         let (named, states) = states(&table, &args.list).await?;
-        let mut shards = parts::of_clusters(states.iter().map(|(record, state)| (record, state)));
+        let all = |state: &ClusterState| {
+            let nodes = state.view.iter().flat_map(|view| view.nodes.values());
+            nodes.flat_map(|node| node.shards.keys()).collect::<BTreeSet<_>>().len()
+        };
+        let of = states.iter().map(|(_, state)| all(state)).sum();
+        let clusters = states.iter().map(|(record, state)| (record, state));
+        let mut shards = parts::of_clusters(clusters, |node| args.labels.fit(node));
         sort_shards(&mut shards, args.sort);
-        let nothing = named.counts.none_of("shard", shards.len(), "get clusters shows them all");
+        let nothing = named.counts.none_of("shard", of, "get clusters shows them all");
         let json = shards.iter().map(parts::shard_json).collect();
         Ok(named.shown(json, parts::shards(&shards, width), nothing))
     })
@@ -125,8 +143,14 @@ pub async fn actions(args: &ActionsArgs) -> Result<(), CliError> {
     show(&args.list, async |width| {
         let (named, states) = states(&table, &args.list).await?;
         let mut actions: Vec<parts::Action<'_>> = Vec::new();
+        let mut of = 0;
         for (record, state) in &states {
             for (node, known) in &state.actions {
+                of += known.known.len();
+                let view = state.view.as_ref().and_then(|view| view.nodes.get(node));
+                if !args.labels.is_any() && !view.is_some_and(|node| args.labels.fit(node)) {
+                    continue;
+                }
                 actions.extend(known.known.iter().map(|(id, action)| parts::Action {
                     record,
                     node,
@@ -135,7 +159,6 @@ pub async fn actions(args: &ActionsArgs) -> Result<(), CliError> {
                 }));
             }
         }
-        let of = actions.len();
         actions.retain(|listed| !(args.unfinished && listed.action.finished));
         sort_actions(&mut actions, args.sort);
         let nothing = named.counts.none_of("action", of, "agents list those that they know");
@@ -186,7 +209,7 @@ impl Counts {
     fn none(&self, hint: &str) -> String {
         let what = plural(self.kind);
         match (self.all, self.within, &self.namespace) {
-            (0, ..) => format!("no {what} yet: {} {hint}", out::program()),
+            (0, ..) => format!("there are no {what}: {} {hint}", out::program()),
             (all, 0, Some(namespace)) => {
                 format!(
                     "no {what} in namespace {namespace}: without -n there {}",
@@ -247,9 +270,17 @@ async fn states(
     args: &ListArgs,
 ) -> Result<(Named, Vec<(RecordName, ClusterState)>), CliError> {
     let mut named = of_names(table, Kind::Cluster, args).await?;
-    progress::say("reading clusters");
-    let read = stream::iter(named.heads.drain(..)).map(async |head| {
-        match table.look::<ClusterState>(&head.record).await {
+    let states = read_states(table, &mut named).await?;
+    Ok((named, states))
+}
+
+/// What is stored of some clusters, in their order. Of one that can't be read there is a note.
+async fn read_states(table: &Table, named: &mut Named) -> Result<Vec<(RecordName, ClusterState)>, CliError> {
+    progress::all("clusters", named.heads.len() as u64);
+    let read = stream::iter(named.heads.clone()).map(async |head| {
+        let found = table.look::<ClusterState>(&head.record).await;
+        progress::step(1);
+        match found {
             Ok(found) => Ok(Ok(found.and_then(|(head, state)| Some((head.record, state?))))),
             Err(error @ AwsError::Call { .. }) => Err(CliError::from(error)),
             Err(damaged) => Ok(Err(note(&damaged))),
@@ -263,7 +294,7 @@ async fn states(
             Err(note) => named.notes.push(note),
         }
     }
-    Ok((named, states))
+    Ok(states)
 }
 
 fn is_asked(args: &ClustersArgs, summary: &Summary) -> bool {
@@ -314,13 +345,7 @@ fn sort_actions(actions: &mut [parts::Action<'_>], by: ActionsSort) {
 }
 
 fn is_meant(args: &NodesArgs, node: &NodeView) -> bool {
-    has_status(&args.status, node) && has_kind(&args.kind, node) && has_attributes(&args.attribute, node)
-}
-
-/// Whether the node's agent tells each of them, or its source does.
-fn has_attributes(wanted: &[(String, String)], node: &NodeView) -> bool {
-    let told = |name: &String| node.details.as_ref().and_then(|details| details.attributes.get(name));
-    wanted.iter().all(|(name, value)| told(name) == Some(value) || node.labels.get(name) == Some(value))
+    has_status(&args.status, node) && has_kind(&args.kind, node) && args.labels.fit(node)
 }
 
 fn has_status(wanted: &[StatusArg], node: &NodeView) -> bool {
@@ -366,6 +391,7 @@ fn has_kind(wanted: &[String], node: &NodeView) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::LabelArgs;
     use super::*;
     use crate::view::given::{NOW, cluster_head, head};
     use replicante_model::actions::ActionView;
@@ -399,7 +425,7 @@ mod tests {
         let nobody = named(Kind::Discovery, Vec::new(), Vec::new(), &list(&[], None));
         let none = nobody.none("apply -f FILE stores one");
         assert!(
-            none.starts_with("no discoveries yet: ") && none.ends_with("apply -f FILE stores one"),
+            none.starts_with("there are no discoveries: ") && none.ends_with("apply -f FILE stores one"),
             "{none}"
         );
 
@@ -479,19 +505,21 @@ mod tests {
         assert!(has_word(&[DiscoveryArg::New], new) && !has_word(&[DiscoveryArg::Failing], new));
     }
 
+    fn has(node: &NodeView, all: &[(&str, &str)]) -> bool {
+        let attribute = all.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        LabelArgs { attribute: attribute.collect() }.fit(node)
+    }
+
     #[test]
     fn nodes_are_chosen_by_all_attributes_that_are_given() {
         let mut node = NodeView::unseen("http://a");
-        let wanted = |all: &[(&str, &str)]| -> Vec<(String, String)> {
-            all.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-        };
-        assert!(has_attributes(&[], &node) && !has_attributes(&wanted(&[("rack", "r1")]), &node));
+        assert!(has(&node, &[]) && !has(&node, &[("rack", "r1")]));
         let attributes = [("rack".to_owned(), "r1".to_owned()), ("zone".to_owned(), "a".to_owned())].into();
         let details = replicante_model::observation::NodeDetails { attributes, ..Default::default() };
         node.details = Some(details);
-        assert!(has_attributes(&wanted(&[("rack", "r1"), ("zone", "a")]), &node));
-        assert!(!has_attributes(&wanted(&[("rack", "r1"), ("zone", "b")]), &node));
-        assert!(!has_attributes(&wanted(&[("rack", "")]), &node));
+        assert!(has(&node, &[("rack", "r1"), ("zone", "a")]));
+        assert!(!has(&node, &[("rack", "r1"), ("zone", "b")]));
+        assert!(!has(&node, &[("rack", "")]));
     }
 
     #[test]
@@ -499,11 +527,6 @@ mod tests {
         let mut node = NodeView::unseen("http://a");
         node.labels =
             [("node_class".to_owned(), "kafka".to_owned()), ("rack".to_owned(), "r1".to_owned())].into();
-        let has = |node: &NodeView, all: &[(&str, &str)]| {
-            let wanted: Vec<_> =
-                all.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-            has_attributes(&wanted, node)
-        };
         assert!(has(&node, &[("node_class", "kafka"), ("rack", "r1")]), "its agent never answered");
         assert!(!has(&node, &[("rack", "r2")]) && !has(&node, &[("rack", "r1"), ("zone", "a")]));
         let attributes = [("rack".to_owned(), "r2".to_owned()), ("zone".to_owned(), "a".to_owned())].into();
@@ -540,7 +563,11 @@ mod tests {
         let asked = |health: &[HealthArg], kind: &[&str]| {
             let list = list(&[], None);
             let kind = kind.iter().map(|kind| (*kind).to_owned()).collect();
-            is_asked(&ClustersArgs { health: health.to_vec(), kind, sort: Sort::Name, list }, &summary)
+            let labels = LabelArgs::default();
+            is_asked(
+                &ClustersArgs { health: health.to_vec(), kind, labels, sort: Sort::Name, list },
+                &summary,
+            )
         };
         assert!(asked(&[], &[]) && asked(&[HealthArg::Down, HealthArg::Degraded], &["kafka"]));
         assert!(!asked(&[HealthArg::Healthy], &[]) && !asked(&[], &["redis"]));

@@ -7,17 +7,18 @@ mod watch;
 
 use clap::{Args, Subcommand, ValueEnum};
 use replicante_model::discovery::DiscoveryState;
-use replicante_model::view::ClusterState;
+use replicante_model::view::{ClusterState, NodeView};
 use replicante_model::{Kind, RecordName, Timestamp};
 
-pub use self::names::{Pattern, unknown};
+pub use self::names::{Pattern, like, unknown};
 use crate::error::CliError;
+use crate::files;
+use crate::out::{self, Output};
 use crate::place::{Place, PlaceArgs};
 use crate::records::heads;
 use crate::view::style::Tone;
 use crate::view::text::clean;
 use crate::view::{cluster, discoveries, event, record};
-use crate::{files, out};
 
 /// Values of `get`.
 #[derive(Debug, Args)]
@@ -89,6 +90,31 @@ pub struct ListArgs {
     pub place: PlaceArgs,
 }
 
+/// Which nodes are looked for.
+#[derive(Debug, Default, Args)]
+pub struct LabelArgs {
+    /// Only nodes with this label of their source or attribute of their agent, and what they have or belong to: rack=r1; may be
+    /// given again, and all must fit
+    #[arg(short = 'l', long, value_name = "NAME=VALUE", value_parser = attribute)]
+    pub attribute: Vec<(String, String)>,
+}
+
+impl LabelArgs {
+    /// Whether any node will do.
+    pub fn is_any(&self) -> bool {
+        self.attribute.is_empty()
+    }
+
+    /// Whether the node's agent tells each of them, or its source does.
+    pub fn fit(&self, node: &NodeView) -> bool {
+        let told = |name: &String| node.details.as_ref().and_then(|details| details.attributes.get(name));
+        let fits = |(name, value): &(String, String)| {
+            told(name) == Some(value) || node.labels.get(name) == Some(value)
+        };
+        self.attribute.iter().all(fits)
+    }
+}
+
 /// Values for the list of clusters.
 #[derive(Debug, Args)]
 pub struct ClustersArgs {
@@ -98,6 +124,9 @@ pub struct ClustersArgs {
     /// Only those with nodes of this kind, in any case: kafka
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub kind: Vec<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap takes the group's own text")]
+    pub labels: LabelArgs,
     /// What comes first
     #[arg(long, value_enum, default_value = "name")]
     pub sort: Sort,
@@ -171,10 +200,9 @@ pub struct NodesArgs {
     /// Only those of this kind, in any case: kafka
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub kind: Vec<String>,
-    /// Only those with this label of their source, or this attribute of their agent: rack=r1; may be given again, and all must
-    /// fit
-    #[arg(short = 'l', long, value_name = "NAME=VALUE", value_parser = attribute)]
-    pub attribute: Vec<(String, String)>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap takes the group's own text")]
+    pub labels: LabelArgs,
     /// What comes first
     #[arg(long, value_enum, default_value = "name")]
     pub sort: NodesSort,
@@ -218,6 +246,9 @@ pub enum NodesSort {
 /// Values for the list of shards.
 #[derive(Debug, Args)]
 pub struct ShardsArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap takes the group's own text")]
+    pub labels: LabelArgs,
     /// What comes first
     #[arg(long, value_enum, default_value = "name")]
     pub sort: ShardsSort,
@@ -252,6 +283,9 @@ pub struct ActionsArgs {
     /// Only those that have not ended
     #[arg(long)]
     pub unfinished: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap takes the group's own text")]
+    pub labels: LabelArgs,
     /// What comes first
     #[arg(long, value_enum, default_value = "unfinished")]
     pub sort: ActionsSort,
@@ -287,8 +321,8 @@ pub struct OneArgs {
     #[arg(short, long, default_value = "default", value_name = "NAME")]
     pub namespace: String,
     /// How to show it
-    #[arg(short, long, value_enum, default_value = "text")]
-    pub output: OneOutput,
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: Output,
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap takes the group's own text")]
     pub place: PlaceArgs,
@@ -305,27 +339,6 @@ pub enum ListOutput {
     Json,
     /// For programs and people
     Yaml,
-}
-
-/// How one record is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OneOutput {
-    /// For people
-    Text,
-    /// For programs: everything that is stored
-    Json,
-    /// The same as YAML
-    Yaml,
-}
-
-impl OneOutput {
-    /// Shows everything.
-    ///
-    /// # Errors
-    /// [`CliError::Closed`] when nobody reads any more.
-    pub fn all(self, value: &serde_json::Value) -> Result<(), CliError> {
-        if self == OneOutput::Yaml { out::yaml(value) } else { out::json(value) }
-    }
 }
 
 /// Runs the command.
@@ -353,9 +366,10 @@ async fn one_cluster(args: ClusterArgs) -> Result<(), CliError> {
         return Err(unknown(&name, &heads(&table, Kind::Cluster).await?));
     };
     let (pauses, now) = (table.pauses().await?, Timestamp::now());
-    if args.output != OneOutput::Text {
+    if args.output != Output::Table {
         let object = files::stored(&table, &name).await?;
-        return args.output.all(&record::stored(&head, object.as_ref(), state.as_ref(), &pauses, now));
+        args.output.wrote(|| record::stored(&head, object.as_ref(), state.as_ref(), &pauses, now))?;
+        return Ok(());
     }
     let width = out::size().map(|(width, _)| width);
     let lines = cluster::cluster(&head, state.as_ref(), &pauses, now, width);
@@ -385,8 +399,8 @@ async fn one_discovery(args: OneArgs) -> Result<(), CliError> {
     };
     let (pauses, now) = (table.pauses().await?, Timestamp::now());
     let object = files::stored(&table, &name).await?;
-    if args.output != OneOutput::Text {
-        return args.output.all(&record::stored(&head, object.as_ref(), state.as_ref(), &pauses, now));
+    if args.output.wrote(|| record::stored(&head, object.as_ref(), state.as_ref(), &pauses, now))? {
+        return Ok(());
     }
     let width = out::size().map(|(width, _)| width);
     let lines = discoveries::discovery(&head, object.as_ref(), state.as_ref(), &pauses, now, width);

@@ -45,14 +45,7 @@ pub fn unknown(name: &RecordName, heads: &[Head]) -> CliError {
 pub fn unknown_in(kind: Kind, namespace: Option<&str>, name: &str, heads: &[Head]) -> CliError {
     let is_within = |head: &&Head| namespace.is_none_or(|wanted| wanted == head.record.namespace);
     let elsewhere = heads.iter().find(|head| head.record.id == name);
-    let mut like: Vec<&str> = heads
-        .iter()
-        .filter(is_within)
-        .map(|head| head.record.id.as_str())
-        .filter(|id| id.contains(name) || name.contains(id) || near(id, name))
-        .collect();
-    like.dedup();
-    like.truncate(3);
+    let like = like(name, heads.iter().filter(is_within).map(|head| head.record.id.as_str()));
     let hint = match (elsewhere, like.as_slice()) {
         (Some(head), _) => format!("there is one in namespace {0}: add -n {0}", head.record.namespace),
         (None, []) => format!("`{} get {}` lists them", out::program(), plural(kind)),
@@ -60,6 +53,15 @@ pub fn unknown_in(kind: Kind, namespace: Option<&str>, name: &str, heads: &[Head
     };
     let within = namespace.map_or_else(String::new, |namespace| format!(" in namespace {namespace}"));
     CliError::Failed(format!("there is no {kind} `{name}`{within}; {hint}"))
+}
+
+/// Those that may be meant by a name that none of them has: three at most.
+pub fn like<'n>(name: &str, all: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
+    let is_like = |id: &&str| id.contains(name) || name.contains(*id) || near(id, name);
+    let mut like: Vec<&str> = all.into_iter().filter(is_like).collect();
+    like.dedup();
+    like.truncate(3);
+    like
 }
 
 /// The word for all records of a kind.
