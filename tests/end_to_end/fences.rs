@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use replicante_aws::{ClaimError, DiscoveryItem, FenceError, ItemWrite, LoadError, Table};
+use replicante_aws::{Buried, ClaimError, DiscoveryItem, FenceError, ItemWrite, LoadError, Table};
 use replicante_fleet::{Change, Kind, StoreState};
 use replicante_model::record::{ClusterRecord, DiscoveredCluster};
 use replicante_model::{RecordName, Timestamp};
@@ -84,6 +84,27 @@ async fn whoever_was_taken_over_writes_nothing_any_more() {
     assert_eq!((head.fence, head.sequence, head.body, head.done_due), (2, 0, None, Timestamp::ZERO));
     assert_eq!(head.holder, "b", "and its lease stands");
     assert!(head.lease_until > Timestamp::ZERO);
+}
+
+#[tokio::test]
+async fn whoever_was_taken_over_ends_clears_and_forgets_nothing() {
+    let system = System::start().await.unwrap();
+    let (table, task, now) = record(&system).await;
+    let old = table.claim(&task, "a", now, LEASE).await.unwrap();
+    let new = table.claim(&task, "b", now.plus(LEASE), LEASE).await.unwrap();
+    let body = table.write_slot(&task.record, Slot::A, new.fence, b"new", b"new events").await.unwrap();
+    assert_eq!(table.bury(&old, old.wanted, now).await.unwrap(), Buried::TakenOver);
+    table.forget_queued(&old).await.unwrap();
+    table.clear_body(&task.record, old.fence).await.unwrap();
+    let head = table.head(&task.record).await.unwrap().expect("it did not end");
+    assert_eq!((head.fence, head.lease_until), (new.fence, new.lease_until), "its lease stands");
+    assert_eq!(table.load(&task.record, &body, Part::State).await.unwrap(), b"new");
+    // Of its own.
+    table.clear_body(&task.record, new.fence).await.unwrap();
+    assert!(matches!(table.load(&task.record, &body, Part::State).await, Err(LoadError::Mismatch(_))));
+    table.forget_queued(&new).await.unwrap();
+    assert_eq!(table.head(&task.record).await.unwrap().unwrap().lease_until, Timestamp::ZERO);
+    assert_eq!(table.bury(&new, new.wanted, now).await.unwrap(), Buried::Done);
 }
 
 #[tokio::test]

@@ -183,8 +183,9 @@ impl Table {
                 .build()
                 .map_err(|error| AwsError::stored(action(), error))?;
             let end = match tombstone {
-                Some(Tombstone { fence, epoch, .. }) => {
-                    let guard = Guard::fence(fence).on("#epoch = :epoch", &["epoch"]);
+                // Of each epoch there is at most one: what ends later ends a higher one.
+                Some(Tombstone { epoch, .. }) => {
+                    let guard = Guard::exists().on("#epoch = :epoch", &["epoch"]);
                     self.delete(tombstone_key(record), guard.with(":epoch", number(epoch)), action)?
                 }
                 None => self.check_absent(tombstone_key(record), action)?,

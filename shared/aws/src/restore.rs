@@ -68,12 +68,12 @@ impl Table {
         items.iter().map(|item| Tombstone::from_item(kind, item)).collect()
     }
 
-    /// Raises the epoch of a tombstone that is as it was read. Returns false when it is another by now, or higher.
+    /// Raises the epoch of a tombstone. Returns false when there is none by now, or it is of this epoch or a higher one.
     ///
     /// # Errors
     /// When the table can't be written.
     pub async fn raise_tombstone(&self, known: &Tombstone, epoch: u64) -> Result<bool, AwsError> {
-        let guard = Guard::fence(known.fence).on("#epoch < :new", &["epoch"]).with(":new", number(epoch));
+        let guard = Guard::exists().on("#epoch < :new", &["epoch"]).with(":new", number(epoch));
         let change = Change::on(guard).set("epoch", number(epoch)).set("sequence", number(0));
         let action = || format!("raising the tombstone of {}", known.record);
         let written = self.update(tombstone_key(&known.record), change, ReturnValue::None, action).await?;
