@@ -73,7 +73,7 @@ fn what_changes_is_shown_by_the_next_look_until_a_signal_ends_it_with_0() {
         let out = lines(child.stdout.take().unwrap());
         let said = match command {
             "clusters" => "a ",
-            "discoveries" => "no discoveries yet",
+            "discoveries" => "there are no discoveries",
             _ => "none of 2 clusters has any ",
         };
         wait_for(said, &out);
