@@ -121,10 +121,11 @@ mod tests {
 
     #[test]
     fn what_goes_on_is_drawn_in_one_line_with_how_far_it_is() {
-        let line = |amount, done| drawn("records of the stream", amount, done, 80).1.contents();
-        insta::assert_snapshot!(line(Amount::Unknown, 0), @r"\ 0s  records of the stream");
-        insta::assert_snapshot!(line(Amount::Counted, 12_300), @r"\ 0s  12,300 records of the stream");
-        insta::assert_snapshot!(line(Amount::Of(2000), 500), @r"\ 0s  [#######-----------------] 500 of 2,000 records of the stream");
+        // Without the frame of the spinner: how often it was drawn depends on the time.
+        let line = |amount, done| drawn("records of the stream", amount, done, 80).1.contents().split_off(1);
+        insta::assert_snapshot!(line(Amount::Unknown, 0), @" 0s  records of the stream");
+        insta::assert_snapshot!(line(Amount::Counted, 12_300), @" 0s  12,300 records of the stream");
+        insta::assert_snapshot!(line(Amount::Of(2000), 500), @" 0s  [#######-----------------] 500 of 2,000 records of the stream");
         let narrow = drawn("records of the stream, which is long", Amount::Unknown, 0, 20).1.contents();
         assert_eq!(narrow.lines().count(), 1, "{narrow}");
     }
