@@ -326,6 +326,10 @@ OUTPUTS = {
     "RefreshDeadLettersUrl": {"Ref": "RefreshDeadLetters"},
     "DiscoveryWorkerLogs": {"Ref": "DiscoveryWorkerLogs"},
     "RefreshWorkerLogs": {"Ref": "RefreshWorkerLogs"},
+    "DiscoveryScheduler": {"Ref": "DiscoveryScheduler"},
+    "RefreshScheduler": {"Ref": "RefreshScheduler"},
+    "DiscoveryWorker": {"Ref": "DiscoveryWorker"},
+    "RefreshWorker": {"Ref": "RefreshWorker"},
 }
 # Their values are names of AWS's own, which it checks.
 FREE = ["SubnetIds", "SecurityGroupIds"]

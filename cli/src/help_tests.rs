@@ -328,7 +328,7 @@ fn the_help_of_doctor() {
               Print help (see a summary with '-h')
 
     Examples:
-      replicante doctor                    table, queues, stream, clock, settings
+      replicante doctor                    table, queues, stream, clock, functions, settings
       replicante doctor --context prod -o json | jq '.checks[] | select(.verdict != "ok")'
       replicante doctor cluster zk-01      why is a node down? Asks each agent from here
 

@@ -47,15 +47,22 @@ const OUTPUTS: [(&str, &str); 5] = [
     ("Deployment", "REPLICANTE_DEPLOYMENT"),
 ];
 /// Outputs that a stack of an earlier release has not: what lacks them is said where they are needed.
-const LATER: [(&str, &str); 2] =
-    [("DiscoveryWorkerLogs", "REPLICANTE_DISCOVERY_LOGS"), ("RefreshWorkerLogs", "REPLICANTE_REFRESH_LOGS")];
+const LATER: [(&str, &str); 6] = [
+    ("DiscoveryWorkerLogs", "REPLICANTE_DISCOVERY_LOGS"),
+    ("RefreshWorkerLogs", "REPLICANTE_REFRESH_LOGS"),
+    ("DiscoveryScheduler", "REPLICANTE_DISCOVERY_SCHEDULER"),
+    ("RefreshScheduler", "REPLICANTE_REFRESH_SCHEDULER"),
+    ("DiscoveryWorker", "REPLICANTE_DISCOVERY_WORKER"),
+    ("RefreshWorker", "REPLICANTE_REFRESH_WORKER"),
+];
 const SERVICES: [&str; 3] = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL_SQS"];
-/// Of what else is asked on behalf of a deployment: its stack, its parameters, its objects, its logs.
-const OTHER_SERVICES: [&str; 4] = [
+/// Of what else is asked on behalf of a deployment: its stack, its parameters, its objects, its logs, its functions.
+const OTHER_SERVICES: [&str; 5] = [
     "AWS_ENDPOINT_URL_CLOUDFORMATION",
     "AWS_ENDPOINT_URL_SSM",
     "AWS_ENDPOINT_URL_S3",
     "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
+    "AWS_ENDPOINT_URL_LAMBDA",
 ];
 /// The endpoint of all services.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL";
@@ -264,6 +271,11 @@ impl Place {
     /// What is known here of a setting of its functions: all of them where it is local, else what the environment says.
     pub fn variable(&self, name: &str) -> Option<String> {
         self.variables.get(name).filter(|value| !value.is_empty()).cloned()
+    }
+
+    /// What names the deployment and its table, stream and queues, by the variables of the functions, as far as it is known.
+    pub fn named(&self) -> BTreeMap<&'static str, String> {
+        OUTPUTS.into_iter().filter_map(|(_, name)| Some((name, self.variable(name)?))).collect()
     }
 
     fn span(&self, name: &str, default: Duration) -> Result<Duration, CliError> {
@@ -480,6 +492,8 @@ mod tests {
         let variables = of_outputs("prod", &outputs(&all)).unwrap();
         assert_eq!(variables["REPLICANTE_TABLE"], "the TableName");
         assert_eq!(variables.len(), 5);
+        let later = outputs(&[&all[..], &["RefreshWorker"]].concat());
+        assert_eq!(of_outputs("prod", &later).unwrap()["REPLICANTE_REFRESH_WORKER"], "the RefreshWorker");
         let error = of_outputs("prod", &outputs(&all[..3])).unwrap_err().to_string();
         insta::assert_snapshot!(error, @"the stack prod has no output RefreshQueueUrl, Deployment: is it one of Replicante's template, and of this release?");
     }

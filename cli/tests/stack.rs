@@ -110,6 +110,81 @@ async fn the_runs_of_a_stack_come_from_the_log_of_its_worker() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_functions_of_a_stack_are_asked_how_they_are_configured() {
+    let local = Local::start(&LocalConfig::default()).await.unwrap();
+    let fake = Fake::start().await;
+    let settings = &local.settings;
+    let named = [
+        ("TableName", "REPLICANTE_TABLE", settings.table.as_str()),
+        ("StreamName", "REPLICANTE_STREAM", &settings.stream),
+        ("DiscoveryQueueUrl", "REPLICANTE_DISCOVERY_QUEUE_URL", &settings.discovery_queue),
+        ("RefreshQueueUrl", "REPLICANTE_REFRESH_QUEUE_URL", &settings.refresh_queue),
+        ("Deployment", "REPLICANTE_DEPLOYMENT", "prod"),
+    ];
+    let functions = ["DiscoveryScheduler", "RefreshScheduler", "DiscoveryWorker", "RefreshWorker"];
+    let outputs =
+        named.iter().map(|(output, _, value)| (*output, *value)).chain(functions.map(|name| (name, name)));
+    let outputs = Said::outputs(&outputs.collect::<Vec<_>>());
+    let with = |timeout: u64, table: &str, lease: &str| {
+        let mut variables: BTreeMap<&str, &str> =
+            named.iter().map(|(_, name, value)| (*name, *value)).collect();
+        // As the embedded queues are made.
+        let times = [
+            ("REPLICANTE_LEASE", lease),
+            ("REPLICANTE_VISIBILITY_TIMEOUT", "30s"),
+            ("REPLICANTE_TABLE", table),
+        ];
+        variables.extend(times);
+        Said::function(timeout, &variables.into_iter().collect::<Vec<_>>())
+    };
+    let mut environment = local.environment.clone();
+    environment.insert("AWS_ENDPOINT_URL_LAMBDA".into(), fake.url.clone());
+    let doctor = |said: [Said; 4]| {
+        fake.say_each([outputs.clone()].into_iter().chain(said));
+        let done = run(&environment, &fake, &["doctor", "--stack", "replicante", "-o", "json"]);
+        let told: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+        let checks = told["checks"].as_array().unwrap().clone();
+        let check = |what: &str| checks.iter().find(|check| check["what"] == what).unwrap().clone();
+        (
+            done.status.code(),
+            ["discovery scheduler", "refresh worker", "refresh queue's time", "settings"].map(check),
+        )
+    };
+    let table = settings.table.as_str();
+    let well = || with(10, table, "20s");
+    let (code, [scheduler, worker, queue, settings]) = doctor([well(), well(), well(), well()]);
+    assert_eq!(code, Some(3), "nothing expires on the embedded table");
+    assert_eq!(
+        (&scheduler["verdict"], &worker["verdict"]),
+        (&"ok".into(), &"ok".into()),
+        "{scheduler} {worker}"
+    );
+    assert_eq!(worker["found"], "its timeout is 10s, a lease of 20s");
+    // What holds is what the functions are told, not what the template says.
+    assert_eq!(queue["found"], "a lease of 20s ends before a task comes again (30s)");
+    assert_eq!(settings["found"], "those of the functions are the same");
+    let asked = fake.asked();
+    assert!(asked[1].1.ends_with("/functions/DiscoveryScheduler/configuration"), "{asked:?}");
+
+    let gone = Said::header_error(404, "ResourceNotFoundException", "Function not found");
+    let (code, [scheduler, worker, _, settings]) =
+        doctor([gone, well(), with(10, table, "25s"), with(10, "another", "20s")]);
+    assert_eq!(code, Some(4));
+    assert_eq!(
+        (&scheduler["verdict"], &worker["verdict"]),
+        (&"bad".into(), &"bad".into()),
+        "{scheduler} {worker}"
+    );
+    let found = worker["found"].as_str().unwrap();
+    assert!(found.starts_with("REPLICANTE_TABLE is another"), "{found}");
+    let found = settings["found"].as_str().unwrap();
+    assert!(
+        found.contains("REPLICANTE_LEASE is 20s for the refresh scheduler, 25s for the discovery worker"),
+        "{found}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_said_with_the_way_out() {
     let local = Local::start(&LocalConfig::default()).await.unwrap();
     let fake = Fake::start().await;

@@ -12,6 +12,7 @@ use replicante_settings::{Settings as Functions, SettingsError};
 use serde_json::{Value, json};
 
 use crate::diagnosis::deployment::{Facts, Settings, checks};
+use crate::diagnosis::functions::Configured;
 use crate::diagnosis::{Check, Verdict, lines, worst};
 use crate::error::CliError;
 use crate::out::{self, Output};
@@ -21,6 +22,13 @@ use crate::progress;
 /// Exit codes beside those of every command, as of `status`.
 const WARN: u8 = 3;
 const BAD: u8 = 4;
+/// The functions of a deployment: what they are for, what names them, and whether they claim records.
+const FUNCTIONS: [(&str, &str, bool); 4] = [
+    ("discovery scheduler", "REPLICANTE_DISCOVERY_SCHEDULER", false),
+    ("refresh scheduler", "REPLICANTE_REFRESH_SCHEDULER", false),
+    ("discovery worker", "REPLICANTE_DISCOVERY_WORKER", true),
+    ("refresh worker", "REPLICANTE_REFRESH_WORKER", true),
+];
 /// A record that nobody has: it is read for the permission alone.
 const NOBODY: &str = "replicante-doctor";
 
@@ -29,7 +37,7 @@ const NOBODY: &str = "replicante-doctor";
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "Examples:\n  \
-    replicante doctor                    table, queues, stream, clock, settings\n  \
+    replicante doctor                    table, queues, stream, clock, functions, settings\n  \
     replicante doctor --context prod -o json | jq '.checks[] | select(.verdict != \"ok\")'\n  \
     replicante doctor cluster zk-01      why is a node down? Asks each agent from here\n\n\
     Each line is ok, warn or bad. It only reads: what the functions' roles allow, and whether\n\
@@ -97,6 +105,7 @@ async fn look(place: &Place) -> Facts {
     let table = place.table();
     let (described, ahead) = table.describe().await;
     let (queues, dead) = queues(place).await;
+    let functions = functions(place).await;
     Facts {
         local: place.local,
         table: told(described),
@@ -106,7 +115,9 @@ async fn look(place: &Place) -> Facts {
         dead,
         stream: told(place.stream().describe().await),
         reads: reads(place).await,
-        settings: settings(place),
+        settings: settings(place, &functions),
+        named: place.named(),
+        functions,
     }
 }
 
@@ -166,17 +177,39 @@ async fn reads(place: &Place) -> Vec<(&'static str, Result<String, String>)> {
     ]
 }
 
-/// What is known here of the functions' settings: everything of a local deployment; else what the environment says.
-fn settings(place: &Place) -> Settings {
-    let said = |name: &str| place.variable(name);
+/// How the functions are configured that are known by name: those of a stack. A local deployment has none on Lambda.
+async fn functions(place: &Place) -> Vec<Configured> {
+    let mut found = Vec::new();
+    for (what, variable, is_worker) in FUNCTIONS {
+        let Some(name) = place.variable(variable).filter(|_| !place.local) else { continue };
+        let function = replicante_stack::function(place.clients().account(), &name).await;
+        found.push(Configured { what, is_worker, function });
+    }
+    found
+}
+
+/// What is known here of the functions' settings: what they are told; everything of a local deployment; else what the
+/// environment says.
+fn settings(place: &Place, functions: &[Configured]) -> Settings {
+    let told = functions.iter().find_map(Configured::variables);
+    let said = |name: &str| match told {
+        Some(variables) => variables.get(name).cloned(),
+        None => place.variable(name),
+    };
     let span = |name: &str| said(name).and_then(|span| parse_human(&span).ok());
-    let problem = match Functions::read(&said) {
+    let read = Functions::read(&said);
+    // What a function is not told has the default of its settings; what nobody says here, the template's.
+    let lease = match (told, &read) {
+        (Some(_), Ok(settings)) => (settings.lease, false),
+        _ => (place.lease().unwrap_or_default(), said("REPLICANTE_LEASE").is_none()),
+    };
+    let problem = match read {
         Ok(_) | Err(SettingsError::Missing { .. }) => None,
         Err(wrong) => Some(wrong.to_string()),
     };
     Settings {
         problem,
-        lease: (place.lease().unwrap_or_default(), said("REPLICANTE_LEASE").is_none()),
+        lease,
         visibility: span("REPLICANTE_VISIBILITY_TIMEOUT"),
         max_receive: said("REPLICANTE_MAX_RECEIVE_COUNT").and_then(|times| times.parse().ok()),
         retention: span("REPLICANTE_STREAM_RETENTION"),

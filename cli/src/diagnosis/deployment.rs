@@ -1,4 +1,4 @@
-//! Whether a deployment is set up as it must be: table, queues, stream, clocks, settings.
+//! Whether a deployment is set up as it must be: table, queues, stream, clocks, functions, settings.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use replicante_model::Kind;
 use replicante_model::time::human;
 
 use super::Check;
+use super::functions::{self, Configured};
 use crate::view::text::{count, short};
 
 /// The attribute by which items expire.
@@ -38,6 +39,10 @@ pub struct Facts {
     pub stream: Result<StreamFacts, String>,
     /// What was read, each with what it needs the permission for.
     pub reads: Vec<(&'static str, Result<String, String>)>,
+    /// Its functions, where their names are known.
+    pub functions: Vec<Configured>,
+    /// What its table, stream, queues and name are, by the variables of the functions.
+    pub named: BTreeMap<&'static str, String>,
     /// What the deployment's settings are, as far as they are known here.
     pub settings: Settings,
 }
@@ -77,13 +82,19 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
         Ok(found) => Check::ok(*what, found),
         Err(error) => unread(what, error),
     }));
-    checks.push(match &facts.settings.problem {
+    checks.extend(functions::checks(&facts.functions, &facts.named));
+    checks.push(functions::agree(&facts.functions).unwrap_or_else(|| settings(&facts.settings)));
+    checks
+}
+
+/// Settings whose functions can't be asked.
+fn settings(settings: &Settings) -> Check {
+    match &settings.problem {
         None => Check::ok("settings", "those that are known here agree"),
         Some(problem) => {
             Check::bad("settings", problem, "correct it here, or where the functions are configured")
         }
-    });
-    checks
+    }
 }
 
 fn queue_name(kind: Kind) -> &'static str {
@@ -281,6 +292,8 @@ mod tests {
                 retention: Duration::from_secs(24 * 3600),
             }),
             reads: vec![("read table", Ok("24 clusters".into()))],
+            functions: Vec::new(),
+            named: BTreeMap::new(),
             settings: Settings { lease: (Duration::from_secs(75), true), ..Settings::default() },
         }
     }

@@ -1,6 +1,7 @@
 //! What is checked by `doctor`, and what follows from it. Pure.
 
 pub mod deployment;
+pub mod functions;
 pub mod nodes;
 
 use serde::Serialize;

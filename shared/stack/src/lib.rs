@@ -1,18 +1,21 @@
 //! The adapter to what the command line alone asks of AWS: the outputs of a CloudFormation stack, which say where a
-//! deployment has its table, stream and queues; and lines of CloudWatch Logs, which say what its tasks did.
+//! deployment has its table, stream and queues; lines of CloudWatch Logs, which say what its tasks did; and how its
+//! functions on Lambda are configured.
 //!
 //! One operation of an SDK's own client would be the largest crate of the workspace. So the requests are written here, and
 //! signed by what the SDK signs with.
 
 mod answer;
 mod asked;
+mod functions;
 mod logs;
 
 use std::collections::BTreeMap;
 
 use replicante_aws::Account;
 
-use crate::asked::{Asked, Problem};
+use crate::asked::{Asked, Problem, Question};
+pub use crate::functions::{Function, FunctionError, function};
 pub use crate::logs::{Line, Lines, LogsError, Looked, lines};
 
 /// The most bytes of an answer: a stack has at most 200 outputs of 1,024 bytes.
@@ -88,7 +91,8 @@ pub async fn outputs(account: &Account, stack: &str) -> Result<BTreeMap<String, 
     let name = stack.replace(':', "%3A").replace('/', "%2F");
     let body = format!("Action=DescribeStacks&Version=2010-05-15&StackName={name}");
     let headers = [("content-type", "application/x-www-form-urlencoded")];
-    let answer = asked.ask(&headers, &body, MAX_ANSWER, answer::refusal).await;
+    let question = Question { path: "", headers: &headers, body: Some(&body), most: MAX_ANSWER };
+    let answer = asked.ask(question, |unanswered| answer::refusal(unanswered.text)).await;
     let answer = answer.map_err(|problem| failure(problem, stack, &asked.region))?;
     answer::outputs(&answer).map_err(|problem| StackError::Unavailable {
         stack: stack.into(),

@@ -6,7 +6,7 @@ use replicante_aws::Account;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::asked::{Asked, Problem, Refusal};
+use crate::asked::{Asked, Problem, Question, Refusal};
 
 /// The one operation, as AWS JSON 1.1 names it.
 const HEADERS: [(&str, &str); 2] =
@@ -76,7 +76,10 @@ struct Event {
 /// # Errors
 /// [`LogsError`], which says what to do.
 pub async fn lines(account: &Account, looked: Looked<'_>) -> Result<Lines, LogsError> {
-    let failed = |problem| LogsError { group: looked.group.into(), reason: reason(problem) };
+    let failed = |problem: Problem| LogsError {
+        group: looked.group.into(),
+        reason: problem.told("CloudWatch Logs", "logs:FilterLogEvents on the log group"),
+    };
     let asked = Asked::of(account, "logs", "CLOUDWATCH_LOGS").await.map_err(failed)?;
     let mut found = Lines::default();
     let mut token: Option<String> = None;
@@ -87,7 +90,9 @@ pub async fn lines(account: &Account, looked: Looked<'_>) -> Result<Lines, LogsE
         if let Some(token) = &token {
             body["nextToken"] = token.as_str().into();
         }
-        let answer = asked.ask(&HEADERS, &body.to_string(), MAX_ANSWER, refusal).await.map_err(failed)?;
+        let body = body.to_string();
+        let question = Question { path: "", headers: &HEADERS, body: Some(&body), most: MAX_ANSWER };
+        let answer = asked.ask(question, |unanswered| refusal(unanswered.text)).await.map_err(failed)?;
         let answer: Answer = serde_json::from_str(&answer).map_err(|error| {
             failed(Problem::Unavailable(format!("the answer of {} is not as expected: {error}", asked.url)))
         })?;
@@ -118,24 +123,4 @@ fn refusal(text: &str) -> Option<Refusal> {
     let said: Said = serde_json::from_str(text).ok()?;
     let code = said.code.rsplit('#').next().unwrap_or_default().to_owned();
     Some(Refusal { code, message: said.message })
-}
-
-fn reason(problem: Problem) -> String {
-    match problem {
-        Problem::NoRegion => "no region; set AWS_REGION, or choose a profile with AWS_PROFILE".into(),
-        Problem::NoCredentials(reason) => {
-            format!("no credentials ({reason}); sign in, or choose a profile with AWS_PROFILE")
-        }
-        Problem::Unavailable(reason) => reason,
-        Problem::Refused(refusal) if refusal.is_denied() => {
-            "access denied; it needs logs:FilterLogEvents on the log group".into()
-        }
-        Problem::Refused(refusal) if refusal.is_of_credentials() => {
-            format!("the credentials are not taken ({}); sign in again", refusal.code)
-        }
-        Problem::Refused(Refusal { code, .. }) if code == "ResourceNotFoundException" => {
-            "there is none of this name in this account and region".into()
-        }
-        Problem::Refused(Refusal { code, message }) => format!("CloudWatch Logs answered {code}: {message}"),
-    }
 }

@@ -62,7 +62,7 @@ async fn every_refusal_says_what_to_do() {
         assert!(told.ends_with(expected), "{told}");
         assert_eq!(fake.asked().len() - before, times, "{code}");
     }
-    fake.say(Said { status: 200, body: "<html/>".into() });
+    fake.say(Said { status: 200, body: "<html/>".into(), ..Said::default() });
     let told = lines(&Account::at(&fake.url), LOOKED).await.unwrap_err().to_string();
     assert!(told.contains("is not as expected"), "{told}");
 }

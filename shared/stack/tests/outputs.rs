@@ -74,10 +74,10 @@ async fn what_may_pass_is_asked_again_and_what_is_no_answer_is_told() {
     let told = outputs(&account, "replicante").await.unwrap_err().to_string();
     assert!(told.contains("CloudFormation answered ServiceUnavailable: later"), "{told}");
     assert_eq!(fake.asked().len(), 3);
-    fake.say(Said { status: 200, body: "<html/>".into() });
+    fake.say(Said { status: 200, body: "<html/>".into(), ..Said::default() });
     let told = outputs(&account, "replicante").await.unwrap_err().to_string();
     assert!(told.ends_with("names no stack"), "{told}");
-    fake.say(Said { status: 200, body: "x".repeat(2 * 1024 * 1024) });
+    fake.say(Said { status: 200, body: "x".repeat(2 * 1024 * 1024), ..Said::default() });
     let told = outputs(&account, "replicante").await.unwrap_err().to_string();
     assert!(told.ends_with("answered too much"), "{told}");
     let nobody = outputs(&Account::at("http://127.0.0.1:9"), "replicante").await.unwrap_err().to_string();

@@ -1,4 +1,5 @@
-//! A CloudFormation, or CloudWatch Logs, that says what the test says, on a port of its own. Shared with the tests of the command line.
+//! A CloudFormation, CloudWatch Logs, or Lambda, that says what the test says, on a port of its own. Shared with the tests
+//! of the command line.
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
 use std::convert::Infallible;
@@ -16,6 +17,8 @@ use tokio::net::TcpListener;
 #[derive(Clone, Debug, Default)]
 pub struct Said {
     pub status: u16,
+    /// The code of an error, where the service tells it in a header.
+    pub code: Option<String>,
     pub body: String,
 }
 
@@ -33,7 +36,7 @@ impl Said {
              </DescribeStacksResult><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata>\
              </DescribeStacksResponse>"
         );
-        Said { status: 200, body }
+        Said { status: 200, body, ..Said::default() }
     }
 
     /// A page of lines of a log, and the token of the next.
@@ -44,12 +47,30 @@ impl Said {
         if let Some(next) = next {
             body["nextToken"] = next.into();
         }
-        Said { status: 200, body: body.to_string() }
+        Said { status: 200, body: body.to_string(), ..Said::default() }
+    }
+
+    /// A function of this timeout, with these variables.
+    pub fn function(timeout: u64, variables: &[(&str, &str)]) -> Said {
+        let variables: serde_json::Map<_, _> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
+        let body = serde_json::json!({
+            "FunctionName": "x", "Runtime": "provided.al2023", "Timeout": timeout, "MemorySize": 512, "State": "Active",
+            "LastUpdateStatus": "Successful", "Environment": { "Variables": variables }, "Layers": null,
+        });
+        Said { status: 200, body: body.to_string(), ..Said::default() }
+    }
+
+    /// An error of Lambda's: its code stands in a header.
+    pub fn header_error(status: u16, code: &str, message: &str) -> Said {
+        let body = serde_json::json!({ "Type": "User", "Message": message }).to_string();
+        Said { status, body, code: Some(code.into()) }
     }
 
     /// An error of a service that speaks JSON.
     pub fn json_error(status: u16, code: &str, message: &str) -> Said {
-        Said { status, body: serde_json::json!({ "__type": code, "message": message }).to_string() }
+        let body = serde_json::json!({ "__type": code, "message": message }).to_string();
+        Said { status, body, ..Said::default() }
     }
 
     /// An error of CloudFormation's.
@@ -58,14 +79,14 @@ impl Said {
             "<ErrorResponse xmlns=\"http://cloudformation.amazonaws.com/doc/2010-05-15/\"><Error><Type>Sender</Type>\
              <Code>{code}</Code><Message>{message}</Message></Error><RequestId>1</RequestId></ErrorResponse>"
         );
-        Said { status, body }
+        Said { status, body, ..Said::default() }
     }
 }
 
 pub struct Fake {
     pub url: String,
     said: Arc<Mutex<Vec<Said>>>,
-    /// Who signed, and the body.
+    /// Who signed, and the body; without one, the path.
     asked: Arc<Mutex<Vec<(String, String)>>>,
 }
 
@@ -111,12 +132,18 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let authorization =
         request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
+    let path = request.uri().path().to_owned();
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let body = String::from_utf8(body.to_vec()).unwrap();
+    let body = if body.is_empty() { path } else { body };
     asked.lock().unwrap().push((authorization.unwrap_or_default(), body));
-    let Said { status, body } = {
+    let Said { status, body, code } = {
         let mut said = said.lock().unwrap();
         if said.len() > 1 { said.remove(0) } else { said[0].clone() }
     };
-    Ok(Response::builder().status(status).body(Full::new(body.into())).unwrap())
+    let mut answer = Response::builder().status(status);
+    if let Some(code) = code {
+        answer = answer.header("x-amzn-ErrorType", code);
+    }
+    Ok(answer.body(Full::new(body.into())).unwrap())
 }
