@@ -47,7 +47,7 @@ fn check(found: &Configured, named: &BTreeMap<&str, String>) -> Check {
         }
     };
     if let Some(why) = &function.unusable {
-        let next = "deploy it again: it is not invoked meanwhile";
+        let next = "wait while it is pending, else deploy it again: nothing invokes it meanwhile";
         return Check::bad(found.what, format!("it can't be invoked: {why}"), next);
     }
     let variables = match &function.variables {
@@ -199,7 +199,7 @@ mod tests {
         let told: Vec<String> = told.iter().map(|(case, told)| format!("{case}:\n{told}")).collect();
         insta::assert_snapshot!(told.join("\n"), @"
         can't be invoked:
-        bad   refresh worker  it can't be invoked: Failed: The KMS key is disabled; next: deploy it again: it is not invoked meanwhile
+        bad   refresh worker  it can't be invoked: Failed: The KMS key is disabled; next: wait while it is pending, else deploy it again: nothing invokes it meanwhile
         ok    settings        those of the functions are the same
         not updated:
         warn  refresh worker  its last update is not in effect: Failed: no more addresses; next: deploy it again: it runs as it was before

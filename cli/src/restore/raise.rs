@@ -101,7 +101,7 @@ impl Raiser<'_> {
         }
         for tombstone in &plan.survey.tombstones {
             if tombstone.epoch < self.mark.epoch {
-                match self.table.raise_tombstone(tombstone, self.mark.epoch).await {
+                match self.table.raise_tombstone(&tombstone.record, self.mark.epoch).await {
                     Ok(done) => raised.tombstones += usize::from(done),
                     Err(error) => problems.push(error.to_string()),
                 }

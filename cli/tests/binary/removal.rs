@@ -396,3 +396,33 @@ fn a_maintenance_window_is_shown_and_told_until_it_ends() {
     let (page, events) = out.split_once("\nWHEN ").unwrap();
     assert!(!page.contains("maintenance") && events.contains("maintenance_ended"), "{out}");
 }
+
+#[test]
+fn what_is_stored_although_the_queue_refuses_its_task_is_said_to_be() {
+    let deployment = Deployment::start(&["a"]);
+    deployment.wait_for(&["a"]);
+    // The same deployment, but for queues that do not exist.
+    let environment = deployment.folder.path().join(".replicante/environment.json");
+    let mut variables: Value = serde_json::from_slice(&std::fs::read(environment).unwrap()).unwrap();
+    for queue in ["REPLICANTE_DISCOVERY_QUEUE_URL", "REPLICANTE_REFRESH_QUEUE_URL"] {
+        variables[queue] = format!("{}-gone", variables[queue].as_str().unwrap()).into();
+    }
+    let without = deployment.folder.path().join("without");
+    std::fs::create_dir(&without).unwrap();
+    std::fs::write(without.join("environment.json"), variables.to_string()).unwrap();
+    // The window can be ended only if it is stored.
+    for args in [
+        &["maintenance", "begin", "a", "--until", "2h"][..],
+        &["maintenance", "end", "a"],
+        &["forget", "a", "--yes"],
+    ] {
+        let output = replicante(args).arg("--data").arg(&without).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {errors}");
+        assert!(errors.starts_with("error: it is stored, and the next task of "), "{args:?}: {errors}");
+        assert!(
+            errors.contains(" finds it; asking for one now: ") && errors.lines().count() == 1,
+            "{args:?}: {errors}"
+        );
+    }
+}

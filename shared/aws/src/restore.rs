@@ -68,15 +68,15 @@ impl Table {
         items.iter().map(|item| Tombstone::from_item(kind, item)).collect()
     }
 
-    /// Raises the epoch of a tombstone. Returns false when there is none by now, or it is of this epoch or a higher one.
+    /// Raises the epoch of a record's tombstone. Returns false when there is none by now, or it is of this epoch or a higher one.
     ///
     /// # Errors
     /// When the table can't be written.
-    pub async fn raise_tombstone(&self, known: &Tombstone, epoch: u64) -> Result<bool, AwsError> {
+    pub async fn raise_tombstone(&self, record: &RecordName, epoch: u64) -> Result<bool, AwsError> {
         let guard = Guard::exists().on("#epoch < :new", &["epoch"]).with(":new", number(epoch));
         let change = Change::on(guard).set("epoch", number(epoch)).set("sequence", number(0));
-        let action = || format!("raising the tombstone of {}", known.record);
-        let written = self.update(tombstone_key(&known.record), change, ReturnValue::None, action).await?;
+        let action = || format!("raising the tombstone of {record}");
+        let written = self.update(tombstone_key(record), change, ReturnValue::None, action).await?;
         Ok(matches!(written, Write::Done(_)))
     }
 
