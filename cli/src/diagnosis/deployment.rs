@@ -83,14 +83,18 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
         Err(error) => unread(what, error),
     }));
     checks.extend(functions::checks(&facts.functions, &facts.named));
-    checks.push(functions::agree(&facts.functions).unwrap_or_else(|| settings(&facts.settings)));
+    checks.push(functions::agree(&facts.functions).unwrap_or_else(|| settings(facts)));
     checks
 }
 
 /// Settings whose functions can't be asked.
-fn settings(settings: &Settings) -> Check {
-    match &settings.problem {
-        None => Check::ok("settings", "those that are known here agree"),
+fn settings(facts: &Facts) -> Check {
+    match &facts.settings.problem {
+        None if facts.local => Check::ok("settings", "they agree"),
+        None => Check::ok(
+            "settings",
+            "those that are known here agree; the functions are asked where a stack's outputs name them (--stack)",
+        ),
         Some(problem) => {
             Check::bad("settings", problem, "correct it here, or where the functions are configured")
         }
@@ -321,7 +325,7 @@ mod tests {
         ok    refresh queue's time    a lease of 1m15s, as in the template, ends before a task comes again (3m)
         ok    stream                  active, 4 shards, kept for 24h
         ok    read table              24 clusters
-        ok    settings                those that are known here agree
+        ok    settings                those that are known here agree; the functions are asked where a stack's outputs name them (--stack)
         ");
     }
 

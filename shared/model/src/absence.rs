@@ -205,10 +205,11 @@ impl Absences {
 }
 
 /// Whether so much is gone that it needs an operator's word: more than the largest part, and at least two, or all of it.
+/// Something is gone.
 fn shrinks_too_far(known: usize, gone: usize, max_shrink: Option<u8>) -> bool {
     let Some(percent) = max_shrink else { return false };
     let is_much = gone >= 2 && gone.saturating_mul(100) > known.saturating_mul(percent.into());
-    is_much || (gone > 0 && gone == known)
+    is_much || gone == known
 }
 
 /// What names a set of ids: the first 16 hexadecimal digits of SHA-256 over them, sorted, each with a line end.
@@ -241,18 +242,19 @@ mod tests {
         let mut answered = |named: usize, dropped: &BTreeSet<String>, seconds: u64| {
             known.answered(named, dropped, rules, &[], 1_000, at(seconds))
         };
-        // 29 of 100 are no more than may go.
-        assert_eq!(answered(71, &ids(0, 29), 0).missing.len(), 29);
-        assert_eq!(answered(71, &ids(0, 29), 60).removed.len(), 29);
-        // 20 of the 71 that are left are not, either; with those that have just gone, 49 of 100 are.
-        let again = answered(51, &ids(29, 49), 61);
+        // 30 of 100 are no more than may go.
+        assert_eq!(answered(70, &ids(0, 30), 0).missing.len(), 30);
+        assert_eq!(answered(70, &ids(0, 30), 60).removed.len(), 30);
+        // 20 of the 70 that are left are not, either; with those that have just gone, 50 of 100 are.
+        let again = answered(50, &ids(30, 50), 61);
         assert!(again.missing.is_empty());
         assert!(
             matches!(again.guarded, Some(Guarded::Holds(held)) if (held.dropped, held.known) == (20, 100))
         );
-        // A grace period later they are an older story.
-        let later = answered(51, &ids(29, 49), 121);
+        // A grace period later, to the second, they are an older story.
+        let later = answered(50, &ids(30, 50), 120);
         assert!(matches!(later.guarded, Some(Guarded::Resolved(_))));
-        assert_eq!(later.removed.len(), 20);
+        assert_eq!(later.missing.len(), 20);
+        assert_eq!(answered(50, &ids(30, 50), 121).removed.len(), 20);
     }
 }
