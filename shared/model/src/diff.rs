@@ -301,3 +301,42 @@ pub(crate) fn apply_patch(facts: &mut Map<String, Value>, patch: &Map<String, Va
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What JSON writes as six times as much, the same for no two numbers.
+    fn text(n: usize, length: usize) -> String {
+        (0..length).map(|bit| if bit < 16 && n >> bit & 1 == 1 { '\u{2}' } else { '\u{1}' }).collect()
+    }
+
+    /// How many rows each part holds, all of them of one kind. Each fits an event.
+    fn rows(difference: RecordDifference) -> Vec<usize> {
+        let parts = split(difference);
+        for nodes in &parts {
+            let change = Change::ClusterChanged { before: None, after: None, nodes: nodes.clone() };
+            assert!(serde_json::to_vec(&change).unwrap().len() <= MAX_SPLIT);
+        }
+        parts.iter().map(|part| part.removed.len() + part.added.len() + part.changed.len()).collect()
+    }
+
+    #[test]
+    fn a_part_takes_what_fits_an_event_at_the_worst_and_no_row_less() {
+        // A text of 160 bytes takes 960 of JSON, and 32 with the rest of its row: 256 of them fill a part to the last byte.
+        let removed = |rows: usize| (0..rows).map(|n| text(n, 160)).collect();
+        let removed = |rows| RecordDifference { removed: removed(rows), ..RecordDifference::default() };
+        assert_eq!(rows(removed(256)), [256]);
+        assert_eq!(rows(removed(513)), [256, 256, 1]);
+        let added = |rows: usize| (0..rows).map(|n| (text(n, 160), text(n, 160))).collect();
+        let added = |rows| RecordDifference { added: added(rows), ..RecordDifference::default() };
+        assert_eq!(rows(added(128)), [128]);
+        assert_eq!(rows(added(257)), [128, 128, 1]);
+        // Three texts of 315 bytes in all take 1,986: 127 times in 253,952.
+        let change = |n| AddressChange { before: text(n, 100), after: text(n, 55) };
+        let changed = |rows: usize| (0..rows).map(|n| (text(n, 160), change(n))).collect();
+        let changed = |rows| RecordDifference { changed: changed(rows), ..RecordDifference::default() };
+        assert_eq!(rows(changed(127)), [127]);
+        assert_eq!(rows(changed(255)), [127, 127, 1]);
+    }
+}
