@@ -21,6 +21,7 @@ mod law;
 mod lifecycle;
 mod limits;
 mod maintenance;
+mod misfits;
 mod missing;
 mod primaries;
 mod reader;
