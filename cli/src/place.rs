@@ -161,6 +161,10 @@ impl Place {
         let clients = Clients::of_terminal(said).await;
         let outputs = replicante_stack::outputs(&Account::of_terminal(said), stack).await;
         let outputs = outputs.map_err(|error| CliError::Failed(error.to_string()))?;
+        // What names another deployment's does not stand in for what this stack does not name.
+        for (_, name) in LATER {
+            variables.remove(name);
+        }
         variables.extend(of_outputs(stack, &outputs)?);
         Ok(Place { clients, variables, local: false, folder: None })
     }

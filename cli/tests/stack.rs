@@ -135,6 +135,9 @@ async fn the_functions_of_a_stack_are_asked_how_they_are_configured() {
             ("REPLICANTE_TABLE", table),
         ];
         variables.extend(times);
+        // Another of each function, and nobody's business here.
+        let secret = format!("hunter2-{timeout}");
+        variables.insert("REPLICANTE_TOKEN", &secret);
         Said::function(timeout, &variables.into_iter().collect::<Vec<_>>())
     };
     let mut environment = local.environment.clone();
@@ -142,6 +145,7 @@ async fn the_functions_of_a_stack_are_asked_how_they_are_configured() {
     let doctor = |said: [Said; 4]| {
         fake.say_each([outputs.clone()].into_iter().chain(said));
         let done = run(&environment, &fake, &["doctor", "--stack", "replicante", "-o", "json"]);
+        assert!(!String::from_utf8_lossy(&done.stdout).contains("hunter2"));
         let told: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
         let checks = told["checks"].as_array().unwrap().clone();
         let check = |what: &str| checks.iter().find(|check| check["what"] == what).unwrap().clone();
@@ -151,13 +155,13 @@ async fn the_functions_of_a_stack_are_asked_how_they_are_configured() {
         )
     };
     let table = settings.table.as_str();
-    let well = || with(10, table, "20s");
-    let (code, [scheduler, worker, queue, settings]) = doctor([well(), well(), well(), well()]);
+    let (well, scheduler) = (|| with(10, table, "20s"), || with(9, table, "20s"));
+    let (code, [scheduled, worker, queue, settings]) = doctor([scheduler(), scheduler(), well(), well()]);
     assert_eq!(code, Some(3), "nothing expires on the embedded table");
     assert_eq!(
-        (&scheduler["verdict"], &worker["verdict"]),
+        (&scheduled["verdict"], &worker["verdict"]),
         (&"ok".into(), &"ok".into()),
-        "{scheduler} {worker}"
+        "{scheduled} {worker}"
     );
     assert_eq!(worker["found"], "its timeout is 10s, a lease of 20s");
     // What holds is what the functions are told, not what the template says.
@@ -167,21 +171,27 @@ async fn the_functions_of_a_stack_are_asked_how_they_are_configured() {
     assert!(asked[1].1.ends_with("/functions/DiscoveryScheduler/configuration"), "{asked:?}");
 
     let gone = Said::header_error(404, "ResourceNotFoundException", "Function not found");
-    let (code, [scheduler, worker, _, settings]) =
-        doctor([gone, well(), with(10, table, "25s"), with(10, "another", "20s")]);
+    let (code, [scheduled, worker, _, settings]) =
+        doctor([gone, scheduler(), with(10, table, "25s"), with(10, "another", "20s")]);
     assert_eq!(code, Some(4));
     assert_eq!(
-        (&scheduler["verdict"], &worker["verdict"]),
+        (&scheduled["verdict"], &worker["verdict"]),
         (&"bad".into(), &"bad".into()),
-        "{scheduler} {worker}"
+        "{scheduled} {worker}"
     );
     let found = worker["found"].as_str().unwrap();
     assert!(found.starts_with("REPLICANTE_TABLE is another"), "{found}");
     let found = settings["found"].as_str().unwrap();
     assert!(
-        found.contains("REPLICANTE_LEASE is 20s for the refresh scheduler, 25s for the discovery worker"),
+        found.contains("REPLICANTE_LEASE is 20s (refresh scheduler, refresh worker), 25s (discovery worker)"),
         "{found}"
     );
+
+    // Of a queue the worker's lease counts, also one with which it does not start.
+    let (code, [_, worker, queue, _]) = doctor([scheduler(), scheduler(), well(), with(10, table, "45s")]);
+    assert_eq!(code, Some(4));
+    assert_eq!((&worker["verdict"], &queue["verdict"]), (&"bad".into(), &"bad".into()), "{worker} {queue}");
+    assert_eq!(queue["found"], "a lease of 45s is not shorter than its visibility timeout of 30s");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,10 +5,11 @@ pub mod cluster;
 use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
+use futures::future::join_all;
 use replicante_aws::{AwsError, QueueFacts, Start};
 use replicante_model::time::parse_human;
 use replicante_model::{Kind, RecordName};
-use replicante_settings::{Settings as Functions, SettingsError};
+use replicante_settings::{Settings as Functions, SettingsError, TABLE};
 use serde_json::{Value, json};
 
 use crate::diagnosis::deployment::{Facts, Settings, checks};
@@ -22,12 +23,12 @@ use crate::progress;
 /// Exit codes beside those of every command, as of `status`.
 const WARN: u8 = 3;
 const BAD: u8 = 4;
-/// The functions of a deployment: what they are for, what names them, and whether they claim records.
-const FUNCTIONS: [(&str, &str, bool); 4] = [
-    ("discovery scheduler", "REPLICANTE_DISCOVERY_SCHEDULER", false),
-    ("refresh scheduler", "REPLICANTE_REFRESH_SCHEDULER", false),
-    ("discovery worker", "REPLICANTE_DISCOVERY_WORKER", true),
-    ("refresh worker", "REPLICANTE_REFRESH_WORKER", true),
+/// The functions of a deployment: what they are for, what names them, and of which records they claim some.
+const FUNCTIONS: [(&str, &str, Option<Kind>); 4] = [
+    ("discovery scheduler", "REPLICANTE_DISCOVERY_SCHEDULER", None),
+    ("refresh scheduler", "REPLICANTE_REFRESH_SCHEDULER", None),
+    ("discovery worker", "REPLICANTE_DISCOVERY_WORKER", Some(Kind::Discovery)),
+    ("refresh worker", "REPLICANTE_REFRESH_WORKER", Some(Kind::Cluster)),
 ];
 /// A record that nobody has: it is read for the permission alone.
 const NOBODY: &str = "replicante-doctor";
@@ -115,7 +116,9 @@ async fn look(place: &Place) -> Facts {
         dead,
         stream: told(place.stream().describe().await),
         reads: reads(place).await,
-        settings: settings(place, &functions),
+        settings: [Kind::Discovery, Kind::Cluster]
+            .map(|kind| (kind, settings(place, &functions, kind)))
+            .into(),
         named: place.named(),
         functions,
     }
@@ -177,35 +180,37 @@ async fn reads(place: &Place) -> Vec<(&'static str, Result<String, String>)> {
     ]
 }
 
-/// How the functions are configured that are known by name: those of a stack. A local deployment has none on Lambda.
+/// How the functions are configured that are known by name: those of a stack, or of the environment's variables. A local
+/// deployment has none on Lambda.
 async fn functions(place: &Place) -> Vec<Configured> {
-    let mut found = Vec::new();
-    for (what, variable, is_worker) in FUNCTIONS {
-        let Some(name) = place.variable(variable).filter(|_| !place.local) else { continue };
-        let function = replicante_stack::function(place.clients().account(), &name).await;
-        found.push(Configured { what, is_worker, function });
-    }
-    found
+    let known = FUNCTIONS.into_iter().filter_map(|(what, variable, claims)| {
+        let name = place.variable(variable).filter(|_| !place.local)?;
+        Some(async move {
+            let is_setting = |name: &str| TABLE.iter().any(|setting| setting.name == name);
+            let function = replicante_stack::function(place.clients().account(), &name, is_setting).await;
+            Configured { what, claims, function }
+        })
+    });
+    join_all(known).await
 }
 
-/// What is known here of the functions' settings: what they are told; everything of a local deployment; else what the
-/// environment says.
-fn settings(place: &Place, functions: &[Configured]) -> Settings {
-    let told = functions.iter().find_map(Configured::variables);
-    let said = |name: &str| match told {
-        Some(variables) => variables.get(name).cloned(),
+/// What is known here of the settings by which records of a kind are worked on: what their worker is told; else everything
+/// of a local deployment; else what the environment says.
+fn settings(place: &Place, functions: &[Configured], kind: Kind) -> Settings {
+    let worker = functions.iter().find(|function| function.claims == Some(kind) && function.is_read());
+    let said = |name: &str| match worker {
+        Some(worker) => worker.setting(name),
         None => place.variable(name),
     };
     let span = |name: &str| said(name).and_then(|span| parse_human(&span).ok());
-    let read = Functions::read(&said);
-    // What a function is not told has the default of its settings; what nobody says here, the template's.
-    let lease = match (told, &read) {
-        (Some(_), Ok(settings)) => (settings.lease, false),
-        _ => (place.lease().unwrap_or_default(), said("REPLICANTE_LEASE").is_none()),
+    let lease = match worker {
+        Some(_) => (span("REPLICANTE_LEASE").unwrap_or_default(), false),
+        None => (place.lease().unwrap_or_default(), said("REPLICANTE_LEASE").is_none()),
     };
-    let problem = match read {
-        Ok(_) | Err(SettingsError::Missing { .. }) => None,
-        Err(wrong) => Some(wrong.to_string()),
+    // Those of functions are told with each of them.
+    let problem = match Functions::read(&said) {
+        Err(wrong @ SettingsError::Refused { .. }) if functions.is_empty() => Some(wrong.to_string()),
+        _ => None,
     };
     Settings {
         problem,

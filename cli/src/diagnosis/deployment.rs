@@ -43,8 +43,14 @@ pub struct Facts {
     pub functions: Vec<Configured>,
     /// What its table, stream, queues and name are, by the variables of the functions.
     pub named: BTreeMap<&'static str, String>,
-    /// What the deployment's settings are, as far as they are known here.
-    pub settings: Settings,
+    /// What the settings are by which records of each kind are worked on, as far as they are known here.
+    pub settings: BTreeMap<Kind, Settings>,
+}
+
+impl Facts {
+    fn settings(&self, kind: Kind) -> Settings {
+        self.settings.get(&kind).cloned().unwrap_or_default()
+    }
 }
 
 /// Settings of the functions, as far as they are known here.
@@ -68,7 +74,7 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
     checks.extend(expiry(facts));
     checks.extend(clock(facts));
     for (kind, queue) in &facts.queues {
-        let (name, others) = (queue_name(*kind), &facts.settings);
+        let (name, others) = (queue_name(*kind), &facts.settings(*kind));
         match queue {
             Err(error) => checks.push(unread(name, error)),
             Ok(queue) => {
@@ -89,11 +95,11 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
 
 /// Settings whose functions can't be asked.
 fn settings(facts: &Facts) -> Check {
-    match &facts.settings.problem {
+    match facts.settings(Kind::Cluster).problem {
         None if facts.local => Check::ok("settings", "they agree"),
         None => Check::ok(
             "settings",
-            "those that are known here agree; the functions are asked where a stack's outputs name them (--stack)",
+            "those that are known here agree; no functions to ask: a stack of this release names them in its outputs",
         ),
         Some(problem) => {
             Check::bad("settings", problem, "correct it here, or where the functions are configured")
@@ -255,7 +261,11 @@ fn stream(facts: &Facts) -> Check {
         "UPDATING" => return Check::warn("stream", found, "it is being changed: it works meanwhile"),
         _ => return Check::bad("stream", found, "no event goes out until it is active"),
     }
-    match facts.settings.retention.filter(|expected| !facts.local && *expected != stream.retention) {
+    match facts
+        .settings(Kind::Cluster)
+        .retention
+        .filter(|expected| !facts.local && *expected != stream.retention)
+    {
         Some(expected) => Check::warn(
             "stream",
             found,
@@ -283,6 +293,7 @@ mod tests {
             let (visibility, retention) = (Duration::from_secs(180), Duration::from_secs(345_600));
             Ok(QueueFacts { visibility, retention, redrive: Some(redrive) })
         };
+        let settings = Settings { lease: (Duration::from_secs(75), true), ..Settings::default() };
         Facts {
             local: false,
             table: Ok(TableFacts { status: "ACTIVE".into(), partition_key: key("pk"), sort_key: key("sk") }),
@@ -298,7 +309,7 @@ mod tests {
             reads: vec![("read table", Ok("24 clusters".into()))],
             functions: Vec::new(),
             named: BTreeMap::new(),
-            settings: Settings { lease: (Duration::from_secs(75), true), ..Settings::default() },
+            settings: [Kind::Discovery, Kind::Cluster].map(|kind| (kind, settings.clone())).into(),
         }
     }
 
@@ -325,7 +336,7 @@ mod tests {
         ok    refresh queue's time    a lease of 1m15s, as in the template, ends before a task comes again (3m)
         ok    stream                  active, 4 shards, kept for 24h
         ok    read table              24 clusters
-        ok    settings                those that are known here agree; the functions are asked where a stack's outputs name them (--stack)
+        ok    settings                those that are known here agree; no functions to ask: a stack of this release names them in its outputs
         ");
     }
 
@@ -365,10 +376,12 @@ mod tests {
         insta::assert_snapshot!(told(|facts| drop(facts.dead.insert(Kind::Cluster, Ok(Some(3))))), @"warn  refresh queue  after 5 receives to refresh-dead, which holds 3 dead letters; next: dlq list");
         insta::assert_snapshot!(told(|facts| drop(facts.dead.insert(Kind::Cluster, Err("asking failed: QueueDoesNotExist".into())))), @"bad   refresh queue  asking failed: QueueDoesNotExist; next: there is none of this name: is it the right stack, region and account?");
         insta::assert_snapshot!(told(|facts| {
-            facts.settings.visibility = Some(Duration::from_secs(120));
-            facts.settings.max_receive = Some(4);
-            facts.settings.retention = Some(Duration::from_secs(48 * 3600));
-            facts.settings.problem = Some("REPLICANTE_TICK is `soon`".into());
+            for settings in facts.settings.values_mut() {
+                settings.visibility = Some(Duration::from_secs(120));
+                settings.max_receive = Some(4);
+                settings.retention = Some(Duration::from_secs(48 * 3600));
+                settings.problem = Some("REPLICANTE_TICK is `soon`".into());
+            }
         }), @"
         warn  discovery queue         after 5 receives to discovery-dead; next: REPLICANTE_MAX_RECEIVE_COUNT is 4: make them equal, the time after which a task is given up is counted from it
         warn  discovery queue's time  its visibility timeout is 3m; next: REPLICANTE_VISIBILITY_TIMEOUT is 2m: make them equal

@@ -20,7 +20,7 @@ pub struct Function {
     pub name: String,
     /// How long an invocation may take.
     pub timeout: Duration,
-    /// Its environment variables, or why they can't be read: they may be encrypted.
+    /// Its environment variables of the names that were asked for, or why they can't be read: they may be encrypted.
     pub variables: Result<BTreeMap<String, String>, String>,
     /// Why it can't be invoked, if it can't.
     pub unusable: Option<String>,
@@ -38,50 +38,50 @@ pub struct FunctionError {
     pub reason: String,
     /// Whether there is none of this name.
     pub is_missing: bool,
+    /// Whether the credentials don't allow to look.
+    pub is_denied: bool,
 }
 
-/// The answer of `GetFunctionConfiguration`.
+/// The answer of `GetFunctionConfiguration`. What a function has not is left out of it, or null.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Answer {
     timeout: u64,
-    #[serde(default)]
-    state: String,
-    #[serde(default)]
+    state: Option<String>,
     state_reason: Option<String>,
-    #[serde(default)]
-    last_update_status: String,
-    #[serde(default)]
+    state_reason_code: Option<String>,
+    last_update_status: Option<String>,
     last_update_status_reason: Option<String>,
-    #[serde(default)]
     environment: Option<Environment>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Environment {
-    #[serde(default)]
-    variables: BTreeMap<String, String>,
-    #[serde(default)]
+    variables: Option<BTreeMap<String, String>>,
     error: Option<Unread>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Unread {
-    #[serde(default)]
-    error_code: String,
+    error_code: Option<String>,
 }
 
-/// One function, by its name.
+/// One function, by its name. Of its variables those are kept whose names are `wanted`: others may be secrets.
 ///
 /// # Errors
 /// [`FunctionError`], which says what to do.
-pub async fn function(account: &Account, name: &str) -> Result<Function, FunctionError> {
+pub async fn function(
+    account: &Account,
+    name: &str,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Function, FunctionError> {
     let failed = |problem: Problem| FunctionError {
         name: name.into(),
         reason: problem.told("Lambda", "lambda:GetFunctionConfiguration on the function"),
         is_missing: problem.is_missing(),
+        is_denied: matches!(&problem, Problem::Refused(refusal) if refusal.is_denied()),
     };
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(is_name) {
@@ -95,29 +95,37 @@ pub async fn function(account: &Account, name: &str) -> Result<Function, Functio
     let answer: Answer = serde_json::from_str(&answer).map_err(|error| {
         failed(Problem::Unavailable(format!("the answer of {} is not as expected: {error}", asked.url)))
     })?;
-    Ok(answer.function(name))
+    let mut function = answer.function(name);
+    if let Ok(variables) = &mut function.variables {
+        variables.retain(|name, _| wanted(name));
+    }
+    Ok(function)
 }
 
 impl Answer {
     fn function(self, name: &str) -> Function {
-        let because = |what: &str, reason: Option<String>| match reason.filter(|reason| !reason.is_empty()) {
+        let because = |what: String, reason: Option<String>| match reason.filter(|reason| !reason.is_empty())
+        {
             Some(reason) => format!("{what}: {reason}"),
-            None => what.to_owned(),
+            None => what,
         };
-        // One that was not used for long is inactive until it is invoked.
-        let is_usable = matches!(self.state.as_str(), "" | "Active" | "Inactive");
-        let is_updated = matches!(self.last_update_status.as_str(), "" | "Successful" | "InProgress");
+        let (state, updated) = (self.state.unwrap_or_default(), self.last_update_status.unwrap_or_default());
+        // One that nobody used for long is set up again when it is invoked; any other that is inactive could not be.
+        let is_idle = matches!(self.state_reason_code.as_deref(), None | Some("" | "Idle"));
+        let is_usable = matches!(state.as_str(), "" | "Active") || (state == "Inactive" && is_idle);
+        let is_updated = matches!(updated.as_str(), "" | "Successful" | "InProgress");
         Function {
             name: name.into(),
             timeout: Duration::from_secs(self.timeout),
             variables: match self.environment {
+                Some(Environment { error: Some(unread), .. }) => {
+                    Err(unread.error_code.unwrap_or_else(|| "no reason given".into()))
+                }
+                Some(Environment { variables, .. }) => Ok(variables.unwrap_or_default()),
                 None => Ok(BTreeMap::new()),
-                Some(Environment { error: Some(unread), .. }) => Err(unread.error_code),
-                Some(environment) => Ok(environment.variables),
             },
-            unusable: (!is_usable).then(|| because(&self.state, self.state_reason)),
-            not_updated: (!is_updated)
-                .then(|| because(&self.last_update_status, self.last_update_status_reason)),
+            unusable: (!is_usable).then(|| because(state, self.state_reason)),
+            not_updated: (!is_updated).then(|| because(updated, self.last_update_status_reason)),
         }
     }
 }

@@ -10,6 +10,10 @@ use fake::{Fake, Said};
 use replicante_aws::Account;
 use replicante_stack::function;
 
+fn all(_: &str) -> bool {
+    true
+}
+
 fn body(body: &str) -> Said {
     Said { status: 200, body: body.into(), ..Said::default() }
 }
@@ -17,11 +21,12 @@ fn body(body: &str) -> Said {
 #[tokio::test]
 async fn a_function_is_read_with_its_variables_and_the_request_is_signed() {
     let fake = Fake::start().await;
-    fake.say(Said::function(60, &[("REPLICANTE_TABLE", "t"), ("RUST_LOG", "info")]));
-    let found = function(&Account::at(&fake.url), "replicante-RefreshWorker-1").await.unwrap();
+    fake.say(Said::function(60, &[("REPLICANTE_TABLE", "t"), ("REPLICANTE_TOKEN", "hunter2")]));
+    let ours = |name: &str| name == "REPLICANTE_TABLE";
+    let found = function(&Account::at(&fake.url), "replicante-RefreshWorker-1", ours).await.unwrap();
     assert_eq!((found.timeout, found.unusable, found.not_updated), (Duration::from_secs(60), None, None));
-    let variables = found.variables.unwrap();
-    assert_eq!((variables.len(), variables["REPLICANTE_TABLE"].as_str()), (2, "t"));
+    // What else it is told may be a secret.
+    assert_eq!(found.variables, Ok([("REPLICANTE_TABLE".into(), "t".into())].into()));
     let (authorization, path) = fake.asked().remove(0);
     assert_eq!(path, "/2015-03-31/functions/replicante-RefreshWorker-1/configuration");
     assert!(authorization.contains("/us-east-1/lambda/aws4_request"), "{authorization}");
@@ -33,21 +38,29 @@ async fn what_keeps_a_function_from_work_is_told() {
     let account = Account::at(&fake.url);
     let told = async |said: &str| {
         fake.say(body(said));
-        function(&account, "f").await.unwrap()
+        function(&account, "f", all).await.unwrap()
     };
     let failed = told(r#"{"Timeout":3,"State":"Failed","StateReason":"no role"}"#).await;
     assert_eq!(failed.unusable.as_deref(), Some("Failed: no role"));
     let pending = told(r#"{"Timeout":3,"State":"Pending","StateReason":""}"#).await;
     assert_eq!(pending.unusable.as_deref(), Some("Pending"));
-    let idle = told(r#"{"Timeout":3,"State":"Inactive","LastUpdateStatus":"InProgress"}"#).await;
+    let idle = r#"{"Timeout":3,"State":"Inactive","StateReasonCode":"Idle","LastUpdateStatus":"InProgress"}"#;
+    let idle = told(idle).await;
     assert_eq!((idle.unusable, idle.not_updated), (None, None));
     assert_eq!(idle.variables, Ok([].into()), "it has none");
+    let lost =
+        r#"{"Timeout":3,"State":"Inactive","StateReasonCode":"SubnetOutOfIPAddresses","StateReason":"full"}"#;
+    assert_eq!(told(lost).await.unusable.as_deref(), Some("Inactive: full"));
+    let nulls =
+        r#"{"Timeout":3,"State":null,"LastUpdateStatus":null,"Environment":{"Variables":null,"Error":null}}"#;
+    let nulls = told(nulls).await;
+    assert_eq!((nulls.unusable, nulls.not_updated, nulls.variables), (None, None, Ok([].into())));
     let old = told(
         r#"{"Timeout":3,"State":"Active","LastUpdateStatus":"Failed","LastUpdateStatusReason":"no subnet"}"#,
     );
     assert_eq!(old.await.not_updated.as_deref(), Some("Failed: no subnet"));
     let locked = told(
-        r#"{"Timeout":3,"Environment":{"Error":{"ErrorCode":"AccessDeniedException","Message":"secret"}}}"#,
+        r#"{"Timeout":3,"Environment":{"Variables":null,"Error":{"ErrorCode":"AccessDeniedException","Message":"secret"}}}"#,
     );
     assert_eq!(locked.await.variables, Err("AccessDeniedException".into()));
 }
@@ -70,8 +83,8 @@ async fn every_refusal_says_what_to_do() {
     ] {
         let before = fake.asked().len();
         fake.say(Said::header_error(status, code, "why"));
-        let told = function(&Account::at(&fake.url), "f").await.unwrap_err();
-        assert_eq!(told.is_missing, status == 404);
+        let told = function(&Account::at(&fake.url), "f", all).await.unwrap_err();
+        assert_eq!((told.is_missing, told.is_denied), (status == 404, code == "AccessDeniedException"));
         let told = told.to_string();
         assert!(
             told.starts_with("the function f can't be looked at: ") && told.ends_with(expected),
@@ -81,14 +94,14 @@ async fn every_refusal_says_what_to_do() {
     }
     // A service beside AWS may tell the code in the body.
     fake.say(Said::json_error(404, "com.amazonaws.lambda#ResourceNotFoundException", "why"));
-    assert!(function(&Account::at(&fake.url), "f").await.unwrap_err().is_missing);
+    assert!(function(&Account::at(&fake.url), "f", all).await.unwrap_err().is_missing);
     for garbage in ["<html/>", "", "[]", r#"{"Timeout":"soon"}"#, "{}"] {
         fake.say(body(garbage));
-        let told = function(&Account::at(&fake.url), "f").await.unwrap_err().to_string();
+        let told = function(&Account::at(&fake.url), "f", all).await.unwrap_err().to_string();
         assert!(told.contains("is not as expected"), "{garbage}: {told}");
     }
     fake.say(body(&"x".repeat(300 * 1024)));
-    let told = function(&Account::at(&fake.url), "f").await.unwrap_err().to_string();
+    let told = function(&Account::at(&fake.url), "f", all).await.unwrap_err().to_string();
     assert!(told.ends_with("answered too much"), "{told}");
 }
 
@@ -96,7 +109,7 @@ async fn every_refusal_says_what_to_do() {
 async fn a_name_that_no_function_has_is_not_asked_for() {
     let fake = Fake::start().await;
     for name in ["", "a/b", "../x", "a b", "ä", &"x".repeat(65)] {
-        let told = function(&Account::at(&fake.url), name).await.unwrap_err().to_string();
+        let told = function(&Account::at(&fake.url), name, all).await.unwrap_err().to_string();
         assert!(told.contains("that is no name of one"), "{told}");
     }
     assert!(fake.asked().is_empty());
