@@ -143,7 +143,11 @@ async fn the_functions_of_a_stack_are_asked_how_they_are_configured() {
     let mut environment = local.environment.clone();
     environment.insert("AWS_ENDPOINT_URL_LAMBDA".into(), fake.url.clone());
     let doctor = |said: [Said; 4]| {
-        fake.say_each([outputs.clone()].into_iter().chain(said));
+        fake.say(outputs.clone());
+        // They are asked at once.
+        for (name, said) in functions.into_iter().zip(said) {
+            fake.say_at(&format!("/functions/{name}/"), said);
+        }
         let done = run(&environment, &fake, &["doctor", "--stack", "replicante", "-o", "json"]);
         assert!(!String::from_utf8_lossy(&done.stdout).contains("hunter2"));
         let told: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
@@ -168,7 +172,10 @@ async fn the_functions_of_a_stack_are_asked_how_they_are_configured() {
     assert_eq!(queue["found"], "a lease of 20s ends before a task comes again (30s)");
     assert_eq!(settings["found"], "those of the functions are the same");
     let asked = fake.asked();
-    assert!(asked[1].1.ends_with("/functions/DiscoveryScheduler/configuration"), "{asked:?}");
+    assert!(
+        asked.iter().any(|(_, path)| path.ends_with("/functions/DiscoveryScheduler/configuration")),
+        "{asked:?}"
+    );
 
     let gone = Said::header_error(404, "ResourceNotFoundException", "Function not found");
     let (code, [scheduled, worker, _, settings]) =

@@ -2,6 +2,7 @@
 //! of the command line.
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
@@ -86,6 +87,8 @@ impl Said {
 pub struct Fake {
     pub url: String,
     said: Arc<Mutex<Vec<Said>>>,
+    /// What is answered at paths that hold a word, before what comes next.
+    said_at: Arc<Mutex<BTreeMap<String, Said>>>,
     /// Who signed, and the body; without one, the path.
     asked: Arc<Mutex<Vec<(String, String)>>>,
 }
@@ -94,8 +97,8 @@ impl Fake {
     pub async fn start() -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let fake = Fake { url, said: Arc::default(), asked: Arc::default() };
-        let shared = (Arc::clone(&fake.said), Arc::clone(&fake.asked));
+        let fake = Fake { url, said: Arc::default(), said_at: Arc::default(), asked: Arc::default() };
+        let shared = (Arc::clone(&fake.said), Arc::clone(&fake.said_at), Arc::clone(&fake.asked));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let shared = shared.clone();
@@ -119,28 +122,36 @@ impl Fake {
         *self.said.lock().unwrap() = said.into_iter().collect();
     }
 
+    /// At paths that hold the word, whenever that is asked for.
+    pub fn say_at(&self, word: &str, said: Said) {
+        self.said_at.lock().unwrap().insert(word.into(), said);
+    }
+
     pub fn asked(&self) -> Vec<(String, String)> {
         self.asked.lock().unwrap().clone()
     }
 }
 
-type Shared = (Arc<Mutex<Vec<Said>>>, Arc<Mutex<Vec<(String, String)>>>);
+type Shared = (Arc<Mutex<Vec<Said>>>, Arc<Mutex<BTreeMap<String, Said>>>, Arc<Mutex<Vec<(String, String)>>>);
 
 async fn answer(
     request: Request<Incoming>,
-    (said, asked): Shared,
+    (said, said_at, asked): Shared,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let authorization =
         request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
     let path = request.uri().path().to_owned();
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let body = String::from_utf8(body.to_vec()).unwrap();
+    let at =
+        said_at.lock().unwrap().iter().find(|(word, _)| path.contains(*word)).map(|(_, said)| said.clone());
     let body = if body.is_empty() { path } else { body };
     asked.lock().unwrap().push((authorization.unwrap_or_default(), body));
-    let Said { status, body, code } = {
+    let next = || {
         let mut said = said.lock().unwrap();
         if said.len() > 1 { said.remove(0) } else { said[0].clone() }
     };
+    let Said { status, body, code } = at.unwrap_or_else(next);
     let mut answer = Response::builder().status(status);
     if let Some(code) = code {
         answer = answer.header("x-amzn-ErrorType", code);
