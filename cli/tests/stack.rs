@@ -107,6 +107,15 @@ async fn the_runs_of_a_stack_come_from_the_log_of_its_worker() {
     fake.say(outputs(""));
     let refused = run(&environment, &fake, &["runs", "zk", "--stack", "replicante"]);
     assert!(stderr(&refused).contains("REPLICANTE_REFRESH_LOGS is not set"), "{}", stderr(&refused));
+    // What names another deployment's does not stand in for it.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_replicante"));
+    let aws = environment.iter().filter(|(name, _)| name.starts_with("AWS_"));
+    command
+        .envs(aws)
+        .env("AWS_ENDPOINT_URL_CLOUDFORMATION", &fake.url)
+        .env("REPLICANTE_REFRESH_LOGS", "/logs/another");
+    let refused = command.args(["runs", "zk", "--stack", "replicante"]).output().unwrap();
+    assert!(stderr(&refused).contains("REPLICANTE_REFRESH_LOGS is not set"), "{}", stderr(&refused));
 }
 
 #[tokio::test(flavor = "multi_thread")]
