@@ -53,33 +53,46 @@ start() {
     jobs="$jobs $!"
 }
 
-# answers NAME URL: waits until the emulator that was started last answers there.
+# answers URL: waits until the emulator that was started last answers there. False when it ends, or does not within a minute.
 answers() {
     local ask='import sys, urllib.request as u; u.build_opener(u.ProxyHandler({})).open(sys.argv[1], timeout=2)'
     local end=$((SECONDS + 60))
-    until "$home/venv/bin/python" -c "$ask" "$2" 2>/dev/null; do
-        if ! kill -0 "${jobs##* }" 2>/dev/null || ((SECONDS > end)); then
-            echo "the emulator of $1 does not answer; it says:" >&2
-            tail -n 20 "$home/$1.log" >&2
-            exit 1
-        fi
+    until "$home/venv/bin/python" -c "$ask" "$1" 2>/dev/null; do
+        if ! kill -0 "${jobs##* }" 2>/dev/null || ((SECONDS > end)); then return 1; fi
         sleep 0.1
     done
 }
 
-# moto NAME PORT
 moto() {
     start "$1" "$home/venv/bin/moto_server" -H 127.0.0.1 -p "$2"
-    answers "$1" "http://127.0.0.1:$2/moto-api/data.json"
 }
 
-# kinesis PORT TLS_PORT: it always listens with TLS too. Its log names requests only at DEBUG.
+# It always listens with TLS too. Its log names requests only at DEBUG.
 kinesis() {
     local package="$home/node_modules/kinesis-local"
-    start kinesis env LOG_LEVEL=DEBUG KINESIS_MOCK_PLAIN_PORT="$1" KINESIS_MOCK_TLS_PORT="$2" \
+    start "$1" env LOG_LEVEL=DEBUG KINESIS_MOCK_PLAIN_PORT="$2" KINESIS_MOCK_TLS_PORT="$3" \
         KINESIS_MOCK_CERT_PATH="$package/server.json" \
         node --require "$PWD/tests/emulators/loopback.js" "$package/main.js"
-    answers kinesis "http://127.0.0.1:$1/healthcheck"
+}
+
+# emulator COMMAND NAME PATH: starts it on free ports, and leaves its address in `url` once it answers at PATH. A port may be
+# taken between being chosen and being used: then others are chosen.
+emulator() {
+    local ports
+    for _ in 1 2 3 4 5; do
+        read -ra ports < <("$home/venv/bin/python" -c '
+import socket
+sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+print(*(s.getsockname()[1] for s in sockets))')
+        "$1" "$2" "${ports[@]}"
+        url="http://127.0.0.1:${ports[0]}"
+        if answers "$url$3"; then return; fi
+        grep --quiet --ignore-case 'in use\|EADDRINUSE' "$home/$2.log" || break
+        echo "a port that was free is taken: others are chosen for the emulator of $2" >&2
+    done
+    echo "the emulator of $2 does not answer; it says:" >&2
+    tail -n 20 "$home/$2.log" >&2
+    exit 1
 }
 
 # `--workspace` selects the features that the README's test command has built already. The tests that are skipped run
@@ -119,17 +132,12 @@ needs npm "for installing kinesis-local"
 install_moto
 install_kinesis
 
-read -r dynamodb sqs kinesis tls < <("$home/venv/bin/python" -c '
-import socket
-sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
-print(*(s.getsockname()[1] for s in sockets))')
-moto dynamodb "$dynamodb"
-moto sqs "$sqs"
-kinesis "$kinesis" "$tls"
-
-export REPLICANTE_TEST_AWS_ENDPOINT_URL_DYNAMODB="http://127.0.0.1:$dynamodb"
-export REPLICANTE_TEST_AWS_ENDPOINT_URL_SQS="http://127.0.0.1:$sqs"
-export REPLICANTE_TEST_AWS_ENDPOINT_URL_KINESIS="http://127.0.0.1:$kinesis"
+emulator moto dynamodb /moto-api/data.json
+export REPLICANTE_TEST_AWS_ENDPOINT_URL_DYNAMODB="$url"
+emulator moto sqs /moto-api/data.json
+export REPLICANTE_TEST_AWS_ENDPOINT_URL_SQS="$url"
+emulator kinesis kinesis /healthcheck
+export REPLICANTE_TEST_AWS_ENDPOINT_URL_KINESIS="$url"
 # The example in Python needs boto3, which moto brought.
 export REPLICANTE_TEST_PYTHON="$home/venv/bin/python"
 
