@@ -1,7 +1,6 @@
 //! The conditions of the protocol, one by one, on the table itself; and a worker that wakes up too late.
 
 use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use replicante_aws::{Buried, ClaimError, DiscoveryItem, FenceError, ItemWrite, LoadError, Table};
@@ -108,6 +107,46 @@ async fn whoever_was_taken_over_ends_clears_and_forgets_nothing() {
 }
 
 #[tokio::test]
+async fn a_record_that_lives_and_ends_while_its_creation_is_under_way_leaves_it_a_higher_epoch() {
+    let system = System::start().await.unwrap();
+    let table = &system.table;
+    let now = Timestamp::now();
+    let bury = async |record: &RecordName| {
+        let task = Task { stamp: None, ..Task::scheduled(record.clone(), now) };
+        let head = table.claim(&task, "a", now, LEASE).await.unwrap();
+        assert_eq!(table.bury(&head, head.wanted, now).await.unwrap(), Buried::Done);
+        head.epoch
+    };
+    for ended_before in [false, true] {
+        let (mut asleep, mut polls) = (0, 0);
+        loop {
+            let record = RecordName::cluster("default", &format!("orders-{ended_before}-{polls}"));
+            let head = Head::new(record.clone(), LEASE, true, now);
+            if ended_before {
+                assert!(table.create_head(&head).await.unwrap());
+                bury(&record).await;
+            }
+            // It may have asked for a tombstone, but not created the record yet; meanwhile that lives, and ends.
+            let mut creation = pin!(table.create_head(&head));
+            if System::asleep_after(polls, creation.as_mut()).await.is_some() {
+                break;
+            }
+            table.create_head(&head).await.unwrap();
+            let ended = bury(&record).await;
+            // The life that ended may have been its own, and it may have come upon the other one.
+            creation.await.unwrap();
+            if let Some(created) = table.head(&record).await.unwrap() {
+                assert!(created.epoch > ended, "asleep after {polls} polls: {} again", created.epoch);
+                assert!(table.tombstone(&record).await.unwrap().is_none(), "asleep after {polls} polls");
+                asleep += 1;
+            }
+            polls += 1;
+        }
+        assert!(asleep > 1, "{asleep} of {polls} creations slept before theirs");
+    }
+}
+
+#[tokio::test]
 async fn chunks_count_only_with_the_fence_that_the_head_names() {
     let system = System::start().await.unwrap();
     let (table, task, now) = record(&system).await;
@@ -209,15 +248,7 @@ async fn a_worker_that_wakes_up_after_another_took_over_leaves_no_trace() {
         system.fleet.apply(Change::store("zk", "node-2", state)).unwrap();
         // The sleeper gets as far as this many polls take it, and stops there.
         let mut sleeper = pin!(system.refresh("zk"));
-        let mut left = polls;
-        let finished = std::future::poll_fn(|context| {
-            if left == 0 {
-                return Poll::Ready(false);
-            }
-            left -= 1;
-            sleeper.as_mut().poll(context).map(|_| true)
-        })
-        .await;
+        let finished = System::asleep_after(polls, sleeper.as_mut()).await.is_some();
         finished_in_a_row = if finished { finished_in_a_row + 1 } else { 0 };
         system.reports();
         system.expire_lease(&record).await.unwrap();

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
@@ -302,17 +302,18 @@ impl System {
 
     /// Polls a future a number of times, then drops it as a kill would. True when it ended before that.
     pub async fn killed_after<F: Future>(polls: usize, future: F) -> bool {
-        let mut future = pin!(future);
+        Self::asleep_after(polls, pin!(future)).await.is_some()
+    }
+
+    /// Polls a future a number of times, then leaves it where it is, to be awaited later. What it gave when it ended before that.
+    pub async fn asleep_after<F: Future>(polls: usize, mut future: Pin<&mut F>) -> Option<F::Output> {
         let mut left = polls;
         std::future::poll_fn(|context| {
             if left == 0 {
-                return Poll::Ready(false);
+                return Poll::Ready(None);
             }
             left -= 1;
-            match future.as_mut().poll(context) {
-                Poll::Ready(_) => Poll::Ready(true),
-                Poll::Pending => Poll::Pending,
-            }
+            future.as_mut().poll(context).map(Some)
         })
         .await
     }
