@@ -5,7 +5,8 @@
 2. timeout of a worker < lease < visibility timeout, which is three times the timeout at least, and longer than window,
    timeout and lease together. What the environment says is what the queues have. Nothing is tried again or runs unless
    Enabled says so.
-3. Every REPLICANTE_ variable is in docs/settings.md, and every required one is set.
+3. Every REPLICANTE_ variable is in docs/settings.md, and every required one is set. The lists of addresses that are allowed
+   and denied are the parameters.
 4. Each function's role allows exactly the actions of the table in docs/security.md, each on the one resource that it
    is for, and each action on the table is bounded to partitions. What Lambda alone may do in its name is denied to
    the function's code.
@@ -26,6 +27,12 @@ import sys
 import monitoring
 from template import FUNCTIONS, ROOT, lint, listed, read, transformed
 
+# Where sources and agents may be.
+ADDRESS_LISTS = {
+    f"REPLICANTE_{word}_{what}".upper(): f"{word}{what}"
+    for word in ("Allow", "Deny")
+    for what in ("Networks", "Ports")
+}
 WORKERS = {"DiscoveryWorker": "DiscoveryQueue", "RefreshWorker": "RefreshQueue"}
 # Actions that no single resource can be named for: no interface exists beforehand.
 ANYWHERE = re.compile(r"^ec2:")
@@ -136,6 +143,9 @@ def settings(resources, _):
         for variable, default in known.items():
             if default == "required" and variable not in given:
                 yield f"{name}: {variable} is required and not set"
+        for variable, parameter in ADDRESS_LISTS.items():
+            if given.get(variable) != {"Ref": parameter}:
+                yield f"{name}: {variable} is not the parameter {parameter}"
 
 
 def statements(role):
@@ -505,6 +515,12 @@ def breaks():
     yield "another tick", "is not REPLICANTE_TICK", lambda s: variables(s).update(REPLICANTE_TICK="58s")
     yield "a pass longer than a tick", "longer than a tick", lambda s: variables(s).update(REPLICANTE_TICK="30s")
     yield "unknown setting", "REPLICANTE_SPEED is not in docs", lambda s: variables(s).update(REPLICANTE_SPEED="fast")
+    yield "denied networks that are not passed on", "DENY_NETWORKS is not the parameter", lambda s: variables(s).pop(
+        "REPLICANTE_DENY_NETWORKS"
+    )
+    yield "allowed ports in another's place", "ALLOW_PORTS is not the parameter", lambda s: variables(s).update(
+        REPLICANTE_ALLOW_PORTS={"Ref": "DenyPorts"}
+    )
     yield "setting left out", "REPLICANTE_TABLE is required", lambda s: variables(s).pop("REPLICANTE_TABLE")
     yield "whole batches fail", "without ReportBatchItemFailures", lambda s: tasks(s).pop("FunctionResponseTypes")
     yield "one action more", "dynamodb:Scan is not in the table", lambda s: first(s, "RefreshSchedulerRole").update(

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use replicante::restore::Check;
-use replicante_aws::{FenceError, Restart};
+use replicante_aws::{FenceError, Restart, RestoreMark};
 use replicante_fleet::{Change, Kind, StoreState};
 use replicante_model::{Kind as RecordKind, RecordName, Timestamp};
 use replicante_protocol::head::Head;
@@ -313,4 +313,33 @@ async fn an_epoch_is_begun_by_whoever_holds_the_claim_and_never_goes_back() {
     assert!(matches!(table.restart(&record, second.fence, &lower).await, Err(FenceError::TakenOver)));
     let head = system.head(&record).await.unwrap();
     assert_eq!((head.epoch, head.sequence, head.lease_until), (epoch, 0, Timestamp::ZERO));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tombstone_is_only_ever_raised_and_a_mark_follows_the_one_that_was_read() {
+    let system = System::start_embedded(None).await.unwrap();
+    let (record, table) = (record("gone"), &system.table);
+    let now = Timestamp::now();
+    assert!(table.leave_tombstone(&record, 7, 3, now).await.unwrap());
+    for (epoch, raised) in [(6, false), (7, false), (8, true), (8, false)] {
+        assert_eq!(table.raise_tombstone(&record, epoch).await.unwrap(), raised, "{epoch}");
+    }
+    let tombstone = table.tombstone(&record).await.unwrap().unwrap();
+    assert_eq!((tombstone.epoch, tombstone.sequence), (8, 0));
+    assert!(!table.raise_tombstone(&self::record("never"), 9).await.unwrap());
+    assert!(table.tombstone(&self::record("never")).await.unwrap().is_none());
+
+    let mark = |epoch| RestoreMark {
+        restored_to: now,
+        began: now,
+        epoch,
+        actor: "ann".into(),
+        again: None,
+        done: None,
+    };
+    assert!(table.mark_restore(&mark(1), None).await.unwrap());
+    assert!(!table.mark_restore(&mark(2), None).await.unwrap(), "somebody else began");
+    assert!(table.mark_restore(&mark(3), Some(&mark(1))).await.unwrap());
+    assert!(!table.mark_restore(&mark(4), Some(&mark(1))).await.unwrap(), "it is another by now");
+    assert_eq!(table.restore_mark().await.unwrap(), Some(mark(3)));
 }

@@ -3,7 +3,9 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use replicante_aws::{Buried, ClaimError, DiscoveryItem, FenceError, ItemWrite, LoadError, Table};
+use replicante_aws::{
+    Buried, ClaimError, DiscoveryItem, FenceError, ItemWrite, LoadError, ObjectKind, Table,
+};
 use replicante_fleet::{Change, Kind, StoreState};
 use replicante_model::record::{ClusterRecord, DiscoveredCluster};
 use replicante_model::{RecordName, Timestamp};
@@ -143,6 +145,86 @@ async fn a_record_that_lives_and_ends_while_its_creation_is_under_way_leaves_it_
             polls += 1;
         }
         assert!(asleep > 1, "{asleep} of {polls} creations slept before theirs");
+    }
+}
+
+/// Ends a record, whoever asks for it meanwhile.
+async fn end(table: &Table, record: &RecordName, now: Timestamp) {
+    while let Some(head) = table.head(record).await.unwrap() {
+        table.bury(&head, head.wanted, now).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_ends_while_it_is_asked_for_is_not_brought_back_in_part() {
+    let system = System::start().await.unwrap();
+    let table = &system.table;
+    let now = Timestamp::now();
+    for by_object in [false, true] {
+        let (mut polls, mut finished) = (0, false);
+        while !finished {
+            let id = format!("orders-{by_object}-{polls}");
+            let record = RecordName::cluster("default", &id);
+            // Due before: asking does not pull it forward.
+            let head = Head::new(record.clone(), LEASE, true, Timestamp(now.0 - 1));
+            assert!(table.create_head(&head).await.unwrap());
+            let mut asking = pin!(async {
+                if by_object {
+                    // Refused when the record ends meanwhile.
+                    let _ = system.apply(&cluster_object(&id, "30m")).await;
+                } else {
+                    table.want(&record, LEASE, true, None, now).await.unwrap();
+                }
+            });
+            finished = System::asleep_after(polls, asking.as_mut()).await.is_some();
+            end(table, &record, now).await;
+            if !finished {
+                asking.await;
+            }
+            let left = table.head(&record).await;
+            assert!(matches!(left, Ok(None)), "asleep after {polls} polls: {left:?}");
+            polls += 1;
+        }
+        assert!(polls > 3, "asked within {polls} polls");
+    }
+}
+
+fn cluster_object(name: &str, interval: &str) -> String {
+    format!(
+        "apiVersion: replicante.io/v0\nkind: Cluster\nmetadata: {{ name: {name} }}\nspec: {{ interval: {interval} }}\n"
+    )
+}
+
+#[tokio::test]
+async fn of_two_who_apply_one_object_at_once_none_goes_unnoticed() {
+    let system = System::start().await.unwrap();
+    let version = async |id: &str| {
+        let object = system.table.object(ObjectKind::Cluster, "default", id).await.unwrap();
+        object.map_or(0, |object| object.version)
+    };
+    for exists in [false, true] {
+        let (mut polls, mut finished, mut refused) = (0, false, 0);
+        while !finished {
+            let id = format!("orders-{exists}-{polls}");
+            if exists {
+                system.apply(&cluster_object(&id, "20m")).await.unwrap();
+            }
+            let (mine, other) = (cluster_object(&id, "30m"), cluster_object(&id, "40m"));
+            let mut first = pin!(system.apply(&mine));
+            let asleep = System::asleep_after(polls, first.as_mut()).await;
+            finished = asleep.is_some();
+            let other = system.apply(&other).await;
+            let mine = match asleep {
+                Some(ended) => ended,
+                None => first.await,
+            };
+            let applied = [mine.is_ok(), other.is_ok()].into_iter().filter(|ok| *ok).count();
+            refused += 2 - applied;
+            let expected = applied + usize::from(exists);
+            assert_eq!(version(&id).await, expected as u64, "asleep after {polls} polls");
+            polls += 1;
+        }
+        assert!(refused > 0, "none of {polls} came upon another");
     }
 }
 

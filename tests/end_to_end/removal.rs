@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use replicante_aws::Buried;
-use replicante_fleet::{Change, Kind};
+use replicante_fleet::{Change, Fault, Kind};
 use replicante_model::absence::Confirmation;
 use replicante_model::intent::Intent;
 use replicante_model::{RecordName, Timestamp};
@@ -59,6 +59,11 @@ async fn a_cluster_goes_missing_is_removed_and_returns_under_a_new_epoch() {
     assert_eq!(outcomes, [Outcome::Changed, Outcome::Ended], "told, and then ended at once");
     assert_eq!(told(&system, "a").await.last().unwrap(), "cluster.removed");
     assert!(system.table.head(&record("a")).await.unwrap().is_none());
+    let tombstone = system.table.tombstone(&record("a")).await.unwrap().unwrap();
+    let checked = system.check().await.unwrap();
+    let last = checked.events[&record("a").key()].last().unwrap();
+    let kept = (tombstone.epoch.to_string(), format!("{:020}", tombstone.sequence));
+    assert_eq!(kept, (last.epoch.clone(), last.sequence.clone()), "of its last event");
     assert!(system.refresh("a").await.batch_item_failures.is_empty(), "what is gone is acknowledged");
 
     system.fleet.apply(Change::list("a", true)).unwrap();
@@ -79,6 +84,12 @@ async fn a_missing_cluster_that_is_reported_again_is_restored_with_its_history()
     system.fleet.apply(Change::list("a", false)).unwrap();
     system.discover().await;
     system.refresh("a").await;
+    // It is not polled while it is missing.
+    let node = before.nodes.keys().next().unwrap();
+    system.fleet.apply(Change::fault("a", node, Some(Fault::ServerError))).unwrap();
+    system.refresh("a").await;
+    assert_eq!(told(&system, "a").await.last().unwrap(), "cluster.missing");
+    system.fleet.apply(Change::fault("a", node, None)).unwrap();
     system.fleet.apply(Change::list("a", true)).unwrap();
     system.discover().await;
     system.refresh("a").await;
@@ -181,6 +192,31 @@ async fn what_a_source_forgets_all_at_once_is_held_until_an_operator_confirms() 
         let told = checked.told(&record(cluster).key());
         assert_eq!(told[told.len() - 2..], ["cluster.missing", "cluster.removed"], "{cluster}");
         assert!(system.table.head(&record(cluster)).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_discovery_that_is_disabled_removes_nothing() {
+    let system = system(SOON).await;
+    let discovery = RecordName::discovery("default", "fleet");
+    system.apply_discovery(&format!("  enabled: false\n{SOON}")).await.unwrap();
+    for cluster in ["a", "b", "c", "d"] {
+        system.fleet.apply(Change::list(cluster, false)).unwrap();
+    }
+    for _ in 0..3 {
+        let stamp = Timestamp::now();
+        assert!(
+            system
+                .run_discovery(Task::scheduled(discovery.clone(), stamp))
+                .await
+                .batch_item_failures
+                .is_empty()
+        );
+        refresh_all(&system).await;
+    }
+    for cluster in ["a", "b", "c", "d"] {
+        assert_eq!(system.view(cluster).await.unwrap().missing_since, None);
+        assert!(!told(&system, cluster).await.iter().any(|told| told.starts_with("cluster.missing")));
     }
 }
 

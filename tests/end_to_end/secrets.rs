@@ -138,6 +138,33 @@ async fn a_parameter_that_cannot_be_read_is_named_with_its_reason_and_nothing_is
     }
 }
 
+#[tokio::test]
+async fn the_refresh_worker_reads_a_parameter_again_after_its_time() {
+    let fake = Fake::start().await;
+    let pem = std::fs::read_to_string(pki("client.pem")).unwrap();
+    fake.say(TOKEN, Said::Value(pem));
+    let mut system = system(&fake, Duration::from_secs(3600)).await;
+    let agent = TlsServer::start(Terms { wants_client: true, ..Terms::default() }, answer);
+    let (_file, source) = of_nodes(&[&agent]);
+    let ca = pki("ca.pem");
+    let tls = format!("tls: {{ ca_bundle: \"file:{ca}\", client_certificate: \"ssm:{TOKEN}\" }}");
+    assert_eq!(discover(&system, &source, &tls).await, None);
+    for _ in 0..3 {
+        system.refresh("c").await;
+    }
+    assert_eq!(system.view("c").await.unwrap().nodes["n0"].status, NodeStatus::Up);
+    assert_eq!(fake.asked(TOKEN), 1);
+
+    system.local.settings.secrets_age = Duration::from_secs(1);
+    system.restart_workers();
+    let end = Instant::now() + Duration::from_secs(30);
+    while fake.asked(TOKEN) < 3 {
+        system.refresh("c").await;
+        assert!(Instant::now() < end, "not read again within 30 s");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// A file that names these agents as the nodes of a cluster, and the source that reads it.
 fn of_nodes(nodes: &[&TlsServer]) -> (tempfile::NamedTempFile, String) {
     let file = tempfile::NamedTempFile::with_suffix(".json").unwrap();

@@ -211,7 +211,8 @@ mod tests {
         let plan = |head: u64, gone: u64, last: u64, marked: u64| {
             let mut known = Head::new(record(), MINUTE, true, NOW);
             known.epoch = head;
-            let tombstones = vec![Tombstone { record: record(), fence: 1, epoch: gone, told: 0 }];
+            let tombstones =
+                vec![Tombstone { record: record(), fence: 1, epoch: gone, sequence: 7, told: 0 }];
             let last = Last { epoch: last, sequence: 1, time: NOW, removed: false };
             let told = Told { records: [(record(), last)].into(), ..Told::default() };
             let mark = RestoreMark { epoch: marked, ..mark(NOW, Some(NOW)) };
@@ -234,7 +235,7 @@ mod tests {
         let mut zk = Head::new(name("zk"), MINUTE, true, created);
         (zk.sequence, zk.queued_at) = (7, NOW.minus(91 * MINUTE));
         let fleet = Head::new(RecordName::discovery("default", "fleet"), MINUTE, true, created);
-        let tombstones = vec![Tombstone { record: name("old"), fence: 3, epoch: 5, told: 0 }];
+        let tombstones = vec![Tombstone { record: name("old"), fence: 3, epoch: 5, sequence: 7, told: 0 }];
         let survey = Survey { heads: vec![fleet, orders.clone(), zk.clone()], tombstones };
         let last = |epoch: u64, sequence: u64, removed: bool| Last { epoch, sequence, time: NOW, removed };
         let records = [

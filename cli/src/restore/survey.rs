@@ -135,7 +135,13 @@ mod tests {
     fn what_is_below_an_epoch_is_named() {
         let mut survey = survey(|head| head.epoch = 7);
         let record = RecordName::cluster("default", "gone");
-        survey.tombstones.push(Tombstone { record: record.clone(), fence: 1, epoch: 9, told: 0 });
+        survey.tombstones.push(Tombstone {
+            record: record.clone(),
+            fence: 1,
+            epoch: 9,
+            sequence: 7,
+            told: 0,
+        });
         assert_eq!(survey.highest(), 9);
         assert_eq!(survey.below(8), [&RecordName::cluster("default", "orders")]);
         assert_eq!(survey.below(10).len(), 2);

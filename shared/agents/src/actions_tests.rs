@@ -87,11 +87,12 @@ fn recorded_actions_of_version_2_are_read_with_their_details() {
 
 #[test]
 fn lists_are_bare_or_within_an_object_and_states_have_either_name() {
-    let bare = br#"[{"id":"a","kind":"k","more":[{}],"state":"NEW"},{"id":"b","kind":"k","phase":"done"}]"#;
+    let bare = br#"[{"id":"a","kind":"k","more":[{}],"state":"NEW"},{"id":"b","kind":"k","phase":"done"},
+        {"id":"c","kind":"k","state":"FAILED"}]"#;
     let within = [br#"{"more":1,"actions":"#.as_slice(), bare, b"}"].concat();
     for body in [bare.as_slice(), &within] {
         let found = read(None, body, b"[]");
-        assert_eq!(short(&found), [("a", "NEW", false), ("b", "done", true)]);
+        assert_eq!(short(&found), [("a", "NEW", false), ("b", "done", true), ("c", "FAILED", true)]);
     }
     for other in [r#"{}"#, r#"{"actions":7}"#, r#"7"#, r#""x""#, r#"{"action":[]}"#] {
         assert_eq!(Listing::of(None).add_queue(other.as_bytes()), Err(Malformed::Shape), "{other}");

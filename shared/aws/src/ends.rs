@@ -45,6 +45,8 @@ pub struct Tombstone {
     pub fence: u64,
     /// Its last epoch.
     pub epoch: u64,
+    /// The sequence number of its last event.
+    pub sequence: u64,
     /// The last change of its object that its events tell.
     pub told: u64,
 }
@@ -62,7 +64,8 @@ impl Tombstone {
         };
         let record = RecordName::new(kind, namespace, id);
         let told = if item.contains_key("told") { number("told")? } else { 0 };
-        Ok(Tombstone { record, fence: number("fence")?, epoch: number("epoch")?, told })
+        let (fence, epoch, sequence) = (number("fence")?, number("epoch")?, number("sequence")?);
+        Ok(Tombstone { record, fence, epoch, sequence, told })
     }
 }
 

@@ -289,3 +289,16 @@ impl Body {
 #[cfg(test)]
 #[path = "names_tests.rs"]
 mod names_tests;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_values_of_headers_are_shown_by_nobody_who_shows_a_request() {
+        let headers =
+            headers(&[("authorization".to_owned(), Secret::from("Bearer token".to_owned()))]).unwrap();
+        assert_eq!(headers["authorization"], "Bearer token");
+        assert!(!format!("{headers:?}").contains("token"), "{headers:?}");
+    }
+}

@@ -396,6 +396,9 @@ mod tests {
     fn what_would_shrink_the_source_too_far_is_held_until_it_is_confirmed_or_comes_back() {
         let all = ["a", "b", "c", "d"];
         let first = run(&DiscoveryState::default(), &answer(&all), 1);
+        let replaced = run(&first.state, &answer(&["a", "x", "y", "z"]), 2);
+        let hold = replaced.state.absences.held.unwrap();
+        assert_eq!((hold.dropped, hold.known), (3, 4), "what is new makes up for nothing");
         let held = run(&first.state, &answer(&["a", "new"]), 2);
         assert_eq!(names(&held), ["discovery.shrink_held"]);
         let ids: Vec<_> = held.items.iter().map(|item| &*item.record.cluster_id).collect();

@@ -7,7 +7,7 @@ use replicante_model::Timestamp;
 use replicante_model::change::{Change, ClusterHeader};
 use replicante_model::observation::Role;
 use replicante_model::record::{DiscoveredCluster, Removal};
-use replicante_model::view::{Health, NodeStatus};
+use replicante_model::view::{Health, NodeStatus, NodeView};
 
 use crate::given::{NOW, agent_down, heard, item, up, url};
 use crate::history::History;
@@ -110,6 +110,19 @@ fn a_cluster_may_be_missing_when_it_is_first_refreshed() {
 }
 
 #[test]
+fn a_cluster_that_is_reported_again_is_restored_with_all_that_was_known_of_it() {
+    let answers = heard([("n1", up("n1", &shards())), ("n2", agent_down())]);
+    let mut history = History::after(item(&["n1", "n2"]), &answers);
+    let known = history.view().clone();
+    history.input.missing_since = Some(history.now);
+    assert_eq!(history.refresh(&heard([])).names(), ["cluster.missing"]);
+    history.input.missing_since = None;
+    // Before any of its agents has answered again.
+    assert_eq!(history.refresh(&heard([])).names(), ["cluster.restored"]);
+    assert_eq!(*history.view(), known);
+}
+
+#[test]
 fn a_new_address_under_the_same_node_id_is_the_same_node() {
     let answers = heard([("n1", up("n1", &shards()))]);
     let mut history = History::after(item(&["n1"]), &answers);
@@ -125,6 +138,11 @@ fn a_new_address_under_the_same_node_id_is_the_same_node() {
         ])
     );
     assert_eq!(history.node("n1").shards.len(), 1);
+    // What is known of it stays, though nothing was heard at its address yet.
+    let known = history.node("n1").clone();
+    history.input.record.nodes.insert("n1".into(), url("again"));
+    assert_eq!(history.refresh(&heard([])).names(), ["cluster.changed", "node.changed"]);
+    assert_eq!(*history.node("n1"), NodeView { address: url("again"), ..known });
 }
 
 #[test]
