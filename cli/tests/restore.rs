@@ -328,6 +328,10 @@ async fn a_tombstone_is_only_ever_raised_and_a_mark_follows_the_one_that_was_rea
     assert_eq!((tombstone.epoch, tombstone.sequence), (8, 0));
     assert!(!table.raise_tombstone(&self::record("never"), 9).await.unwrap());
     assert!(table.tombstone(&self::record("never")).await.unwrap().is_none());
+    let alive = self::record("alive");
+    assert!(table.create_head(&Head::new(alive.clone(), Duration::from_secs(60), true, now)).await.unwrap());
+    assert!(!table.leave_tombstone(&alive, 9, 1, now).await.unwrap(), "it lives");
+    assert!(table.tombstone(&alive).await.unwrap().is_none());
 
     let mark = |epoch| RestoreMark {
         restored_to: now,

@@ -53,6 +53,55 @@ start() {
     jobs="$jobs $!"
 }
 
+# answers URL LOG WORDS: waits until the emulator that was started last answers there, and says in its log that it has that
+# address: else it may be another's that answers. False when it ends, or does not within a minute.
+answers() {
+    local ask='import sys, urllib.request as u; u.build_opener(u.ProxyHandler({})).open(sys.argv[1], timeout=2)'
+    local end=$((SECONDS + 60))
+    until grep --quiet --fixed-strings "$3" "$2" && "$home/venv/bin/python" -c "$ask" "$1" 2>/dev/null; do
+        if ! kill -0 "${jobs##* }" 2>/dev/null || ((SECONDS > end)); then return 1; fi
+        sleep 0.1
+    done
+    kill -0 "${jobs##* }" 2>/dev/null
+}
+
+moto() {
+    if ! cmp --silent tests/emulators/requirements.txt "$home/venv/requirements.txt"; then
+        rm -rf "$home/venv"
+        python3 -m venv "$home/venv"
+        "$home/venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/emulators/requirements.txt
+        cp tests/emulators/requirements.txt "$home/venv/requirements.txt"
+    fi
+}
+
+install_kinesis() {
+    if ! cmp --silent tests/emulators/package-lock.json "$home/node_modules/package-lock.json"; then
+        cp tests/emulators/package.json tests/emulators/package-lock.json "$home"
+        npm ci --prefix "$home" --ignore-scripts --no-audit --no-fund --loglevel=error
+        cp tests/emulators/package-lock.json "$home/node_modules/package-lock.json"
+    fi
+}
+
+# Each job is a process group of its own, so that what it started ends with it. No emulator holds anything that would
+# be worth an orderly end.
+set -m
+jobs=""
+stop() {
+    for job in $jobs; do kill -KILL -- "-$job" 2>/dev/null || true; done
+    wait 2>/dev/null || true
+}
+trap stop EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# start NAME COMMAND...: an emulator in the background, with a log of that name.
+start() {
+    local name=$1
+    shift
+    "$@" >"$home/$name.log" 2>&1 </dev/null &
+    jobs="$jobs $!"
+}
+
 # answers URL: waits until the emulator that was started last answers there. False when it ends, or does not within a minute.
 answers() {
     local ask='import sys, urllib.request as u; u.build_opener(u.ProxyHandler({})).open(sys.argv[1], timeout=2)'
@@ -75,23 +124,25 @@ kinesis() {
         node --require "$PWD/tests/emulators/loopback.js" "$package/main.js"
 }
 
-# emulator COMMAND NAME PATH: starts it on free ports, and leaves its address in `url` once it answers at PATH. A port may be
-# taken between being chosen and being used: then others are chosen.
+# emulator COMMAND NAME PATH WORDS: starts it on free ports, and leaves its address in `url` once it answers at PATH. It says
+# WORDS and its port when it has that. A port may be taken between being chosen and being used: then others are chosen.
 emulator() {
-    local ports
-    for _ in 1 2 3 4 5; do
+    local ports attempt log="$home/$2.log"
+    for attempt in 1 2 3 4 5; do
         read -ra ports < <("$home/venv/bin/python" -c '
 import socket
 sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
 print(*(s.getsockname()[1] for s in sockets))')
         "$1" "$2" "${ports[@]}"
         url="http://127.0.0.1:${ports[0]}"
-        if answers "$url$3"; then return; fi
-        grep --quiet --ignore-case 'in use\|EADDRINUSE' "$home/$2.log" || break
+        if answers "$url$3" "$log" "$4${ports[0]}"; then return; fi
+        grep --quiet 'Address already in use\|EADDRINUSE' "$log" && ((attempt < 5)) || break
         echo "a port that was free is taken: others are chosen for the emulator of $2" >&2
+        kill -KILL -- "-${jobs##* }" 2>/dev/null || true
+        jobs="${jobs% *}"
     done
     echo "the emulator of $2 does not answer; it says:" >&2
-    tail -n 20 "$home/$2.log" >&2
+    tail -n 20 "$log" >&2
     exit 1
 }
 
@@ -132,11 +183,11 @@ needs npm "for installing kinesis-local"
 install_moto
 install_kinesis
 
-emulator moto dynamodb /moto-api/data.json
+emulator moto dynamodb /moto-api/data.json "Running on http://127.0.0.1:"
 export REPLICANTE_TEST_AWS_ENDPOINT_URL_DYNAMODB="$url"
-emulator moto sqs /moto-api/data.json
+emulator moto sqs /moto-api/data.json "Running on http://127.0.0.1:"
 export REPLICANTE_TEST_AWS_ENDPOINT_URL_SQS="$url"
-emulator kinesis kinesis /healthcheck
+emulator kinesis kinesis /healthcheck "Plain Mock Service on port "
 export REPLICANTE_TEST_AWS_ENDPOINT_URL_KINESIS="$url"
 # The example in Python needs boto3, which moto brought.
 export REPLICANTE_TEST_PYTHON="$home/venv/bin/python"

@@ -203,15 +203,11 @@ async fn a_discovery_that_is_disabled_removes_nothing() {
     for cluster in ["a", "b", "c", "d"] {
         system.fleet.apply(Change::list(cluster, false)).unwrap();
     }
-    for _ in 0..3 {
-        let stamp = Timestamp::now();
-        assert!(
-            system
-                .run_discovery(Task::scheduled(discovery.clone(), stamp))
-                .await
-                .batch_item_failures
-                .is_empty()
-        );
+    for outcome in [Outcome::Changed, Outcome::Delivered, Outcome::Delivered] {
+        system.reports();
+        system.run_discovery(Task::scheduled(discovery.clone(), Timestamp::now())).await;
+        let outcomes: Vec<Outcome> = system.reports().iter().map(|report| report.outcome).collect();
+        assert_eq!(outcomes, [outcome], "first its object is told");
         refresh_all(&system).await;
     }
     for cluster in ["a", "b", "c", "d"] {

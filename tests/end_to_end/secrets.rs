@@ -163,6 +163,7 @@ async fn the_refresh_worker_reads_a_parameter_again_after_its_time() {
         assert!(Instant::now() < end, "not read again within 30 s");
         sleep(Duration::from_millis(20)).await;
     }
+    assert_eq!(system.view("c").await.unwrap().nodes["n0"].status, NodeStatus::Up);
 }
 
 /// A file that names these agents as the nodes of a cluster, and the source that reads it.

@@ -300,12 +300,13 @@ impl System {
         }
     }
 
-    /// Polls a future a number of times, then drops it as a kill would. True when it ended before that.
+    /// Polls a future a number of times, then drops it as a kill would, when it is woken next. True when it ended before that.
     pub async fn killed_after<F: Future>(polls: usize, future: F) -> bool {
         Self::asleep_after(polls, pin!(future)).await.is_some()
     }
 
-    /// Polls a future a number of times, then leaves it where it is, to be awaited later. What it gave when it ended before that.
+    /// Polls a future a number of times, then leaves it where it is when it is woken next, to be awaited later: mostly, what it
+    /// sent last is answered by then. What it gave when it ended before that.
     pub async fn asleep_after<F: Future>(polls: usize, mut future: Pin<&mut F>) -> Option<F::Output> {
         let mut left = polls;
         std::future::poll_fn(|context| {

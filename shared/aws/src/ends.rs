@@ -45,7 +45,7 @@ pub struct Tombstone {
     pub fence: u64,
     /// Its last epoch.
     pub epoch: u64,
-    /// The sequence number of its last event.
+    /// The sequence number of that epoch's last event; 0 when the epoch was raised since.
     pub sequence: u64,
     /// The last change of its object that its events tell.
     pub told: u64,
