@@ -211,5 +211,7 @@ async fn a_cluster_object_overrides_what_the_discovery_says() {
     system.fleet.apply(Change::AddNode { cluster: "zk-1".into() }).unwrap();
     system.discover().await;
     assert_eq!(system.head(&record).await.unwrap().interval.as_secs(), 1800, "the discovery keeps to it");
+    let other = system.head(&RecordName::cluster("default", "zk-2")).await.unwrap();
+    assert_eq!(other.interval.as_secs(), 5, "of this cluster alone");
     assert_eq!(apply("{ enabled: false }").await, (5, false));
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use replicante_aws::Buried;
-use replicante_fleet::{Change, Fault, Kind};
+use replicante_fleet::{Change, Endpoint, Fault, Kind};
 use replicante_model::absence::Confirmation;
 use replicante_model::intent::Intent;
 use replicante_model::{RecordName, Timestamp};
@@ -13,6 +13,8 @@ use replicante_protocol::task::Task;
 use replicante_tests::System;
 use replicante_tests::faults::Turnstile;
 use tokio::time::timeout;
+
+use crate::settings::discover_file;
 
 /// Missing with the first answer without it, removed with the second.
 const SOON: &str = "  removal: { grace: 0s, confirmations: 2, max_shrink: off }\n";
@@ -96,6 +98,38 @@ async fn a_missing_cluster_that_is_reported_again_is_restored_with_its_history()
     let told = told(&system, "a").await;
     assert_eq!(told[told.len() - 2..], ["cluster.missing", "cluster.restored"]);
     assert_eq!(system.view("a").await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn what_is_missing_is_not_removed_before_its_grace_is_over() {
+    let system = system("  removal: { grace: 1h, confirmations: 1, max_shrink: off }\n").await;
+    system.fleet.apply(Change::list("a", false)).unwrap();
+    for _ in 0..3 {
+        system.discover().await;
+        system.refresh("a").await;
+    }
+    assert_eq!(told(&system, "a").await.last().unwrap(), "cluster.missing");
+    assert!(system.view("a").await.unwrap().missing_since.is_some());
+}
+
+#[tokio::test]
+async fn a_missing_node_is_no_longer_polled() {
+    let system = System::start().await.unwrap();
+    system.add_cluster("a", Kind::Redis, 2).unwrap();
+    let polled = async |nodes: &[&str]| {
+        let url = |node: &&str| system.fleet.agent_url("a", node).unwrap();
+        let nodes: Vec<String> = nodes.iter().map(url).collect();
+        let records = serde_json::json!([{ "cluster_id": "a", "nodes": nodes }]);
+        discover_file(&system, "default", records).await;
+        let asked = || system.fleet.requests().get(&Endpoint::InfoAgent).copied().unwrap_or_default();
+        let before = asked();
+        system.refresh("a").await;
+        asked() - before
+    };
+    assert_eq!(polled(&["node-1", "node-2"]).await, 2);
+    assert_eq!(polled(&["node-1"]).await, 1);
+    let view = system.view("a").await.unwrap();
+    assert_eq!(view.nodes.values().filter(|node| node.missing_since.is_some()).count(), 1);
 }
 
 #[tokio::test]

@@ -172,7 +172,7 @@ async fn a_cluster_object_waits_for_the_discovery_that_finds_its_cluster() {
 }
 
 /// Applies the discovery `fleet` of a file with these records, and runs it.
-async fn discover_file(system: &System, namespace: &str, records: serde_json::Value) {
+pub async fn discover_file(system: &System, namespace: &str, records: serde_json::Value) {
     let file = tempfile::NamedTempFile::with_suffix(".json").unwrap();
     std::fs::write(file.path(), serde_json::json!({ "clusters": records }).to_string()).unwrap();
     let yaml = format!(

@@ -390,6 +390,7 @@ mod tests {
         let view = state.view.as_mut().unwrap();
         view.maintenance = Some(window);
         view.missing_since = Some(NOW.minus(Duration::from_secs(600)));
+        view.nodes.get_mut("node-3").unwrap().missing_since = view.missing_since;
         let action =
             ActionView { kind: "store.backup".into(), state: "RUNNING".into(), ..ActionView::default() };
         let known = [("a1".to_string(), action)].into();
@@ -406,10 +407,10 @@ mod tests {
           expected   in maintenance until 2026-01-02T02:34:05.000Z by ann: new racks
           conflict   node-2 says it is b7:9092
 
-        NODE              STATUS      KIND   VERSION  AGENT             BEHIND  LAST SEEN  ADDRESS
-        node-1 (b1:9092)  up          Kafka  3.7.0    agent 0.6.0 (v1)  -       90s ago    http://10.0.0.1:8000
-        node-2 (b2:9092)  up          Kafka  3.7.0    agent 0.6.0 (v1)  10      90s ago    http://10.0.0.2:8000
-        node-3 (b3:9092)  agent down  Kafka  3.7.0    agent 0.6.0 (v1)  -       90s ago    http://10.0.0.3:8000
+        NODE              STATUS   KIND   VERSION  AGENT             BEHIND  LAST SEEN  ADDRESS
+        node-1 (b1:9092)  up       Kafka  3.7.0    agent 0.6.0 (v1)  -       90s ago    http://10.0.0.1:8000
+        node-2 (b2:9092)  up       Kafka  3.7.0    agent 0.6.0 (v1)  10      90s ago    http://10.0.0.2:8000
+        node-3 (b3:9092)  missing  Kafka  3.7.0    agent 0.6.0 (v1)  -       90s ago    http://10.0.0.3:8000
           node-3: connection refused
 
         SHARD     PRIMARY  OTHERS

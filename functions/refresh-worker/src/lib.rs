@@ -17,7 +17,7 @@ use replicante_model::object::tell;
 use replicante_model::observation::Observation;
 use replicante_model::refresh::{Refreshed, Rules, refresh};
 use replicante_model::summary::Summary;
-use replicante_model::view::{ClusterState, NodeStatus};
+use replicante_model::view::{ClusterState, NodeStatus, NodeView};
 use replicante_outbound::{Outbound, Secrets};
 use replicante_protocol::turns::{Turns, group};
 use replicante_settings::{AddressPolicy, Settings};
@@ -174,11 +174,16 @@ pub fn agents(
 /// A node to poll, with what is remembered of it.
 pub fn target<'a>(id: &'a str, address: &'a str, state: &'a ClusterState) -> Target<'a> {
     let known = state.view.as_ref().and_then(|view| view.nodes.get(id));
+    let is_down = |node: &NodeView| match node.status {
+        // A node that was never polled is asked everything at once.
+        NodeStatus::AgentDown { .. } => node.status != NodeStatus::unseen(),
+        NodeStatus::NodeDown { .. } => true,
+        NodeStatus::Up | NodeStatus::Conflict { .. } => false,
+    };
     Target {
         node_id: id,
         address,
-        // A node that was never polled is asked everything at once.
-        was_down: known.is_some_and(|node| node.status != NodeStatus::Up && node.agent.is_some()),
+        was_down: known.is_some_and(is_down),
         last_api: known.and_then(|node| node.agent.as_ref()).map(|agent| agent.api),
         actions: state.actions.get(id),
     }
@@ -200,6 +205,25 @@ fn measures<'a>(observations: impl Iterator<Item = &'a Observation>) -> Measures
 mod tests {
     use super::*;
     use replicante_model::observation::Failure;
+    use replicante_model::view::ClusterView;
+
+    #[test]
+    fn a_node_was_down_when_it_was_called_so_whether_it_was_ever_heard_or_not() {
+        let reason = || "connection refused".to_owned();
+        for (status, was_down) in [
+            (NodeStatus::unseen(), false),
+            (NodeStatus::Up, false),
+            (NodeStatus::Conflict { reason: reason() }, false),
+            (NodeStatus::AgentDown { reason: reason() }, true),
+            (NodeStatus::NodeDown { reason: reason() }, true),
+        ] {
+            let node = NodeView { status: status.clone(), ..NodeView::unseen("http://a") };
+            let view = ClusterView { nodes: [("n".to_owned(), node)].into(), ..ClusterView::default() };
+            let state = ClusterState { view: Some(view), ..ClusterState::default() };
+            assert_eq!(target("n", "http://a", &state).was_down, was_down, "{status:?}");
+        }
+        assert!(!target("new", "http://a", &ClusterState::default()).was_down);
+    }
 
     #[test]
     fn agents_that_were_asked_are_counted_and_those_of_them_that_failed() {

@@ -82,6 +82,7 @@ fn recorded_actions_of_version_2_are_read_with_their_details() {
     assert_eq!(failed.finished_at.as_deref(), Some("2026-11-23T04:26:58.110095024Z"));
     let new = details_v2(&file("v2/actions/3.lookup-new.json")).unwrap();
     assert_eq!(new.created_at.as_deref(), Some("2026-11-23T04:26:54.835141924Z"));
+    assert_eq!(new.scheduled_at.as_deref(), Some("2026-11-23T04:26:54.835141897Z"));
     assert_eq!((new.finished_at, new.error, new.requester), (None, None, None));
 }
 

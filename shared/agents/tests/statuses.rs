@@ -132,13 +132,16 @@ async fn a_node_that_was_down_is_probed_with_one_request_first() {
 #[tokio::test]
 async fn an_agent_that_gives_no_answer_is_down_with_the_reason() {
     let gone = format!("http://{}", free_port().await);
-    let cases: [Case; 6] = [
+    let cases: [Case; 8] = [
         (UNTIL_TIMEOUT, || Reply::Hang),
         ("connection closed before the answer was complete", || Reply::Last(Vec::new())),
         ("answer is not HTTP", || Reply::Last(b"SSH-2.0-x\r\n\r\n".into())),
         ("no JSON from ", || Reply::answer(200, "", "<html>Welcome</html>")),
         ("unexpected JSON from ", || Reply::json(200, "{}")),
         ("HTTP 500: out of order", || Reply::answer(500, "", "out of order")),
+        // No other success will do.
+        ("HTTP 201 from ", || Reply::json(201, "{}")),
+        ("HTTP 206 from ", || Reply::json(206, "{}")),
     ];
     for (api, endpoint) in [(AgentApi::V1, "info/agent"), (AgentApi::V2, "info/node")] {
         assert_eq!(agent_down(poll(&gone, &pinned(api)).await), "connection refused");

@@ -441,13 +441,68 @@ mod tests {
     }
 
     #[test]
-    fn nodes_go_the_same_way_within_their_cluster() {
-        let with = |nodes: &[&str]| {
-            let mut answer = answer(&["a", "b"]);
-            let nodes = nodes.iter().map(|id| ((*id).to_string(), format!("http://{id}"))).collect();
-            answer.clusters.get_mut("a").unwrap().nodes = nodes;
-            answer
+    fn a_source_of_one_that_loses_it_loses_all() {
+        let first = run(&DiscoveryState::default(), &answer(&["a"]), 1);
+        let held = run(&first.state, &answer(&[]), 2);
+        assert_eq!(names(&held), ["discovery.shrink_held"]);
+        assert!(held.items.is_empty());
+    }
+
+    #[test]
+    fn what_is_held_goes_its_way_once_the_guard_is_off() {
+        let first = run(&DiscoveryState::default(), &answer(&["a", "b", "c"]), 1);
+        let held = run(&first.state, &answer(&["a"]), 2);
+        assert_eq!(names(&held), ["discovery.shrink_held"]);
+        let (settings, owners, intents) = (ClusterSettings::default(), BTreeMap::new(), Intents::default());
+        let (rules, now) = (RemovalRules { max_shrink: None, ..RULES }, Timestamp(3));
+        let given =
+            Given { name: "fleet", settings: &settings, rules, owners: &owners, intents: &intents, now };
+        let off = answered(&held.state, &answer(&["a"]), &given);
+        assert_eq!(names(&off), ["discovery.shrink_resolved"]);
+        let missing: Vec<_> = off.items.iter().map(|item| item.missing_since).collect();
+        assert_eq!(missing, [Some(Timestamp(3)); 2]);
+    }
+
+    /// The cluster `a` with these nodes, and a cluster `b`.
+    fn with(nodes: &[&str]) -> SourceAnswer {
+        let mut answer = answer(&["a", "b"]);
+        let nodes = nodes.iter().map(|id| ((*id).to_string(), format!("http://{id}"))).collect();
+        answer.clusters.get_mut("a").unwrap().nodes = nodes;
+        answer
+    }
+
+    #[test]
+    fn what_is_held_of_the_nodes_of_a_cluster_is_confirmed_for_that_cluster_alone() {
+        let first = run(&DiscoveryState::default(), &with(&["n1", "n2", "n3"]), 1);
+        let mut held = run(&first.state, &with(&["n1"]), 2);
+        assert_eq!(names(&held), ["discovery.shrink_held"]);
+        for now in 3..100 {
+            held = run(&held.state, &with(&["n1"]), now);
+        }
+        let hold = held.state.clusters["a"].nodes.held.clone().unwrap();
+        assert_eq!((hold.dropped, hold.known, hold.since), (2, 3, Timestamp(2)));
+        let confirm = |cluster: Option<&str>| {
+            let (answer, held_since) = (hold.answer.clone(), hold.since);
+            let word = Confirmation { answer, held_since, actor: "ann".into() };
+            let confirm = Intent::Confirm { cluster: cluster.map(String::from), word };
+            let intents = Intents::at(Timestamp(100), [confirm]);
+            let (settings, owners) = (ClusterSettings::default(), BTreeMap::new());
+            run_with(&held.state, &with(&["n1"]), &settings, &owners, intents, 100)
         };
+        for other in [None, Some("b")] {
+            let still = confirm(other);
+            assert!(still.changes.is_empty() && still.items.is_empty(), "{other:?}");
+        }
+        let confirmed = confirm(Some("a"));
+        assert_eq!(names(&confirmed), ["discovery.shrink_confirmed"]);
+        let [item] = &*confirmed.items else { panic!("{:?}", confirmed.items) };
+        assert_eq!(item.record.nodes.keys().collect::<Vec<_>>(), ["n1"]);
+        assert!(item.missing_nodes.is_empty(), "they were gone for long enough");
+        assert!(confirmed.state.clusters["a"].nodes.held.is_none());
+    }
+
+    #[test]
+    fn nodes_go_the_same_way_within_their_cluster() {
         let first = run(&DiscoveryState::default(), &with(&["n1", "n2", "n3"]), 1);
         let missing = run(&first.state, &with(&["n1", "n2"]), 2);
         assert_eq!(missing.items[0].missing_nodes, [("n3".to_string(), Timestamp(2))].into());

@@ -67,11 +67,13 @@ fn discovery(text: &str) -> Summary {
     state.absences.absent.insert("a".into(), absence(false));
     state.absences.absent.insert("b".into(), absence(true));
     let held = Held { since: Timestamp(1), answer: "0".repeat(16), dropped: 7, known: 9 };
+    let nodes = Held { dropped: 5, ..held.clone() };
+    state.clusters.entry("b".into()).and_modify(|known| known.nodes.held = Some(nodes));
     state.absences.held = Some(held);
     state.rejected.insert("x".into(), "r".into());
     let mut summary = Summary::of_discovery(&state);
     assert_eq!((summary.clusters, summary.missing, summary.conflicts, summary.rejected), (1, 1, 1, 1));
-    assert_eq!(summary.held, 7);
+    assert_eq!(summary.held, 12, "clusters, and nodes of a cluster");
     (summary.clusters, summary.missing, summary.conflicts, summary.rejected) =
         (100_000, 100_000, 100_000, 100_000);
     summary.held = 1_000_000_000;
