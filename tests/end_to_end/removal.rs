@@ -115,7 +115,7 @@ async fn what_is_missing_is_not_removed_before_its_grace_is_over() {
 #[tokio::test]
 async fn a_missing_node_is_no_longer_polled() {
     let system = System::start().await.unwrap();
-    system.add_cluster("a", Kind::Redis, 2).unwrap();
+    system.add_cluster("a", Kind::Zookeeper, 2).unwrap();
     let polled = async |nodes: &[&str]| {
         let url = |node: &&str| system.fleet.agent_url("a", node).unwrap();
         let nodes: Vec<String> = nodes.iter().map(url).collect();
