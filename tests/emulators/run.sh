@@ -53,63 +53,19 @@ start() {
     jobs="$jobs $!"
 }
 
-# answers URL LOG WORDS: waits until the emulator that was started last answers there, and says in its log that it has that
-# address: else it may be another's that answers. False when it ends, or does not within a minute.
+# answers URL LOG WORDS: waits until the emulator that was started last says in its log that it is at that address, answers
+# there, and is still there a moment later: else it may be another's that answers. False when it ends, or does not within a
+# minute.
 answers() {
     local ask='import sys, urllib.request as u; u.build_opener(u.ProxyHandler({})).open(sys.argv[1], timeout=2)'
     local end=$((SECONDS + 60))
-    until grep --quiet --fixed-strings "$3" "$2" && "$home/venv/bin/python" -c "$ask" "$1" 2>/dev/null; do
+    until grep --quiet --no-messages --fixed-strings "$3" "$2" && "$home/venv/bin/python" -c "$ask" "$1" 2>/dev/null; do
         if ! kill -0 "${jobs##* }" 2>/dev/null || ((SECONDS > end)); then return 1; fi
         sleep 0.1
     done
+    # kinesis-local says it before it has the port, and ends at once when it does not get it.
+    sleep 0.5
     kill -0 "${jobs##* }" 2>/dev/null
-}
-
-moto() {
-    if ! cmp --silent tests/emulators/requirements.txt "$home/venv/requirements.txt"; then
-        rm -rf "$home/venv"
-        python3 -m venv "$home/venv"
-        "$home/venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/emulators/requirements.txt
-        cp tests/emulators/requirements.txt "$home/venv/requirements.txt"
-    fi
-}
-
-install_kinesis() {
-    if ! cmp --silent tests/emulators/package-lock.json "$home/node_modules/package-lock.json"; then
-        cp tests/emulators/package.json tests/emulators/package-lock.json "$home"
-        npm ci --prefix "$home" --ignore-scripts --no-audit --no-fund --loglevel=error
-        cp tests/emulators/package-lock.json "$home/node_modules/package-lock.json"
-    fi
-}
-
-# Each job is a process group of its own, so that what it started ends with it. No emulator holds anything that would
-# be worth an orderly end.
-set -m
-jobs=""
-stop() {
-    for job in $jobs; do kill -KILL -- "-$job" 2>/dev/null || true; done
-    wait 2>/dev/null || true
-}
-trap stop EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-
-# start NAME COMMAND...: an emulator in the background, with a log of that name.
-start() {
-    local name=$1
-    shift
-    "$@" >"$home/$name.log" 2>&1 </dev/null &
-    jobs="$jobs $!"
-}
-
-# answers URL: waits until the emulator that was started last answers there. False when it ends, or does not within a minute.
-answers() {
-    local ask='import sys, urllib.request as u; u.build_opener(u.ProxyHandler({})).open(sys.argv[1], timeout=2)'
-    local end=$((SECONDS + 60))
-    until "$home/venv/bin/python" -c "$ask" "$1" 2>/dev/null; do
-        if ! kill -0 "${jobs##* }" 2>/dev/null || ((SECONDS > end)); then return 1; fi
-        sleep 0.1
-    done
 }
 
 moto() {
@@ -124,8 +80,8 @@ kinesis() {
         node --require "$PWD/tests/emulators/loopback.js" "$package/main.js"
 }
 
-# emulator COMMAND NAME PATH WORDS: starts it on free ports, and leaves its address in `url` once it answers at PATH. It says
-# WORDS and its port when it has that. A port may be taken between being chosen and being used: then others are chosen.
+# emulator COMMAND NAME PATH WORDS: starts it on free ports, and leaves its address in `url` once it answers at PATH. Its log
+# says where it is by WORDS and the port. A port may be taken between being chosen and being used: then others are chosen.
 emulator() {
     local ports attempt log="$home/$2.log"
     for attempt in 1 2 3 4 5; do
@@ -136,7 +92,7 @@ print(*(s.getsockname()[1] for s in sockets))')
         "$1" "$2" "${ports[@]}"
         url="http://127.0.0.1:${ports[0]}"
         if answers "$url$3" "$log" "$4${ports[0]}"; then return; fi
-        grep --quiet 'Address already in use\|EADDRINUSE' "$log" && ((attempt < 5)) || break
+        if ((attempt == 5)) || ! grep --quiet 'Address already in use\|EADDRINUSE' "$log"; then break; fi
         echo "a port that was free is taken: others are chosen for the emulator of $2" >&2
         kill -KILL -- "-${jobs##* }" 2>/dev/null || true
         jobs="${jobs% *}"

@@ -17,7 +17,7 @@ use replicante_model::object::tell;
 use replicante_model::observation::Observation;
 use replicante_model::refresh::{Refreshed, Rules, refresh};
 use replicante_model::summary::Summary;
-use replicante_model::view::{ClusterState, NodeStatus, NodeView};
+use replicante_model::view::{ClusterState, NodeStatus};
 use replicante_outbound::{Outbound, Secrets};
 use replicante_protocol::turns::{Turns, group};
 use replicante_settings::{AddressPolicy, Settings};
@@ -174,16 +174,11 @@ pub fn agents(
 /// A node to poll, with what is remembered of it.
 pub fn target<'a>(id: &'a str, address: &'a str, state: &'a ClusterState) -> Target<'a> {
     let known = state.view.as_ref().and_then(|view| view.nodes.get(id));
-    let is_down = |node: &NodeView| match node.status {
-        // A node that was never polled is asked everything at once.
-        NodeStatus::AgentDown { .. } => node.status != NodeStatus::unseen(),
-        NodeStatus::NodeDown { .. } => true,
-        NodeStatus::Up | NodeStatus::Conflict { .. } => false,
-    };
     Target {
         node_id: id,
         address,
-        was_down: known.is_some_and(is_down),
+        // A node that was never heard is asked as one that is new: what it speaks is not known.
+        was_down: known.is_some_and(|node| node.status != NodeStatus::Up && node.agent.is_some()),
         last_api: known.and_then(|node| node.agent.as_ref()).map(|agent| agent.api),
         actions: state.actions.get(id),
     }
@@ -204,23 +199,26 @@ fn measures<'a>(observations: impl Iterator<Item = &'a Observation>) -> Measures
 #[cfg(test)]
 mod tests {
     use super::*;
+    use replicante_model::observation::AgentInfo;
     use replicante_model::observation::Failure;
-    use replicante_model::view::ClusterView;
+    use replicante_model::view::{ClusterView, NodeView};
 
     #[test]
-    fn a_node_was_down_when_it_was_called_so_whether_it_was_ever_heard_or_not() {
+    fn a_node_that_was_heard_and_is_not_up_was_down() {
         let reason = || "connection refused".to_owned();
         for (status, was_down) in [
-            (NodeStatus::unseen(), false),
             (NodeStatus::Up, false),
-            (NodeStatus::Conflict { reason: reason() }, false),
+            (NodeStatus::Conflict { reason: reason() }, true),
             (NodeStatus::AgentDown { reason: reason() }, true),
             (NodeStatus::NodeDown { reason: reason() }, true),
         ] {
-            let node = NodeView { status: status.clone(), ..NodeView::unseen("http://a") };
-            let view = ClusterView { nodes: [("n".to_owned(), node)].into(), ..ClusterView::default() };
-            let state = ClusterState { view: Some(view), ..ClusterState::default() };
-            assert_eq!(target("n", "http://a", &state).was_down, was_down, "{status:?}");
+            for agent in [None, Some(AgentInfo::default())] {
+                let expected = was_down && agent.is_some();
+                let node = NodeView { status: status.clone(), agent, ..NodeView::unseen("http://a") };
+                let view = ClusterView { nodes: [("n".to_owned(), node)].into(), ..ClusterView::default() };
+                let state = ClusterState { view: Some(view), ..ClusterState::default() };
+                assert_eq!(target("n", "http://a", &state).was_down, expected, "{status:?}");
+            }
         }
         assert!(!target("new", "http://a", &ClusterState::default()).was_down);
     }

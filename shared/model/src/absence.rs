@@ -37,7 +37,7 @@ pub struct Absence {
     pub since: Timestamp,
     /// Complete answers in a row without it, counted up to the confirmations that are asked for.
     pub answers: u32,
-    /// Whether it is missing. What the shrink guard holds is not: it counts as present.
+    /// Whether it is missing. What the shrink guard holds is not, unless it was before: it counts as present.
     #[serde(default)]
     pub missing: bool,
     /// Who said that it is gone: the guard no longer counts it.
@@ -76,7 +76,8 @@ pub enum Guarded {
     Holds(Held),
     /// What it held is confirmed, and by whom.
     Confirmed(Held, String),
-    /// So much of what it held is named again that it lets the rest go its way.
+    /// It lets what it held go its way: so much of it is named again, or the rules have become wider, or what was removed lately
+    /// is an older story.
     Resolved(Held),
 }
 

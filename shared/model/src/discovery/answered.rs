@@ -460,7 +460,7 @@ mod tests {
         let off = answered(&held.state, &answer(&["a"]), &given);
         assert_eq!(names(&off), ["discovery.shrink_resolved"]);
         let missing: Vec<_> = off.items.iter().map(|item| item.missing_since).collect();
-        assert_eq!(missing, [Some(Timestamp(2)); 2], "since it was named last");
+        assert_eq!(missing, [Some(Timestamp(2)); 2], "since the first answer without it");
     }
 
     /// The cluster `a` with these nodes, and a cluster `b`.
