@@ -199,8 +199,7 @@ fn measures<'a>(observations: impl Iterator<Item = &'a Observation>) -> Measures
 #[cfg(test)]
 mod tests {
     use super::*;
-    use replicante_model::observation::AgentInfo;
-    use replicante_model::observation::Failure;
+    use replicante_model::observation::{AgentApi, AgentInfo, AgentVersion, Failure};
     use replicante_model::view::{ClusterView, NodeView};
 
     #[test]
@@ -212,7 +211,8 @@ mod tests {
             (NodeStatus::AgentDown { reason: reason() }, true),
             (NodeStatus::NodeDown { reason: reason() }, true),
         ] {
-            for agent in [None, Some(AgentInfo::default())] {
+            let heard = AgentInfo { api: AgentApi::V2, version: AgentVersion::default() };
+            for agent in [None, Some(heard)] {
                 let expected = was_down && agent.is_some();
                 let node = NodeView { status: status.clone(), agent, ..NodeView::unseen("http://a") };
                 let view = ClusterView { nodes: [("n".to_owned(), node)].into(), ..ClusterView::default() };
