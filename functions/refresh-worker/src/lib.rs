@@ -199,7 +199,8 @@ fn measures<'a>(observations: impl Iterator<Item = &'a Observation>) -> Measures
 #[cfg(test)]
 mod tests {
     use super::*;
-    use replicante_model::observation::{AgentApi, AgentInfo, AgentVersion, Failure};
+    use replicante_model::observation::{AgentInfo, AgentVersion, Failure};
+    use replicante_model::record::AgentApi;
     use replicante_model::view::{ClusterView, NodeView};
 
     #[test]
