@@ -233,15 +233,22 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    const RULES: RemovalRules =
+        RemovalRules { grace: Duration::from_secs(60), confirmations: 1, max_shrink: Some(30) };
+
+    fn ids(from: u32, to: u32) -> BTreeSet<String> {
+        (from..to).map(|id| format!("{id:03}")).collect()
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::ZERO.plus(Duration::from_secs(seconds))
+    }
+
     #[test]
     fn what_was_removed_within_the_last_grace_counts_when_more_is_gone() {
-        let grace = Duration::from_secs(60);
-        let rules = RemovalRules { grace, confirmations: 1, max_shrink: Some(30) };
-        let ids = |from: u32, to: u32| (from..to).map(|id| format!("{id:03}")).collect::<BTreeSet<_>>();
-        let at = |seconds: u64| Timestamp::ZERO.plus(Duration::from_secs(seconds));
         let mut known = Absences::default();
         let mut answered = |named: usize, dropped: &BTreeSet<String>, seconds: u64| {
-            known.answered(named, dropped, rules, &[], 1_000, at(seconds))
+            known.answered(named, dropped, RULES, &[], 1_000, at(seconds))
         };
         // 30 of 100 are no more than may go.
         assert_eq!(answered(70, &ids(0, 30), 0).missing.len(), 30);
@@ -261,18 +268,14 @@ mod tests {
 
     #[test]
     fn what_an_operator_let_go_does_not_count_when_more_is_gone() {
-        let grace = Duration::from_secs(60);
-        let rules = RemovalRules { grace, confirmations: 1, max_shrink: Some(30) };
-        let ids = |from: u32, to: u32| (from..to).map(|id| format!("{id:03}")).collect::<BTreeSet<_>>();
-        let at = |seconds: u64| Timestamp::ZERO.plus(Duration::from_secs(seconds));
         let mut known = Absences::default();
-        let held = known.answered(50, &ids(0, 50), rules, &[], 1_000, at(0));
+        let held = known.answered(50, &ids(0, 50), RULES, &[], 1_000, at(0));
         let Some(Guarded::Holds(held)) = held.guarded else { panic!("{held:?}") };
         let word = Confirmation { answer: held.answer, held_since: held.since, actor: "ann".into() };
-        let gone = known.answered(50, &ids(0, 50), rules, &[word], 1_000, at(60));
+        let gone = known.answered(50, &ids(0, 50), RULES, &[word], 1_000, at(60));
         assert_eq!(gone.removed.len(), 50);
         // 15 of the 50 that are left are no more than may go: nobody looked at these yet, but at the others somebody did.
-        let more = known.answered(35, &ids(50, 65), rules, &[], 1_000, at(61));
+        let more = known.answered(35, &ids(50, 65), RULES, &[], 1_000, at(61));
         assert_eq!((more.guarded, more.missing.len()), (None, 15));
     }
 }
