@@ -208,7 +208,10 @@ async fn a_cluster_object_overrides_what_the_discovery_says() {
         (head.interval.as_secs(), head.enabled)
     };
     assert_eq!(apply("{ interval: 30m }").await, (1800, true));
-    system.fleet.apply(Change::AddNode { cluster: "zk-1".into() }).unwrap();
+    // Both are asked for again.
+    for cluster in ["zk-1", "zk-2"] {
+        system.fleet.apply(Change::AddNode { cluster: cluster.into() }).unwrap();
+    }
     system.discover().await;
     assert_eq!(system.head(&record).await.unwrap().interval.as_secs(), 1800, "the discovery keeps to it");
     let other = system.head(&RecordName::cluster("default", "zk-2")).await.unwrap();
