@@ -67,7 +67,8 @@ pub(crate) fn lacks_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(23 | 24))
 }
 
-fn of_io(error: &io::Error) -> Option<FetchError> {
+/// Names what a connection ended with.
+pub(crate) fn of_io(error: &io::Error) -> Option<FetchError> {
     use io::ErrorKind as Kind;
     if lacks_descriptors(error) {
         return Some(OUT_OF_DESCRIPTORS);

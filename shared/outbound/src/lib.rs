@@ -1,4 +1,4 @@
-//! The HTTP client for everything that is not AWS: agents and discovery sources.
+//! The client for everything that is not AWS, agents and discovery sources: HTTP, and the SRV records of DNS.
 //!
 //! Both live at addresses that came from outside, so every request is bounded and watched:
 //!
@@ -6,7 +6,8 @@
 //! - redirects are not followed, no proxy is used, no cookie is kept;
 //! - connecting, the whole request and the body have limits;
 //! - secrets are references until they are sent, and are printed by nothing: see [`Secrets`];
-//! - what failed is a [`FetchError`] with a short, stable [`reason`](FetchError::reason).
+//! - what failed is a [`FetchError`] with a short, stable [`reason`](FetchError::reason), or a [`LookupError`] of
+//!   [`Outbound::srv`].
 //!
 //! [`Outbound`] is made once a process and shared: it keeps one pool of connections for each TLS setting, so
 //! that requests one soon after the other to the same address share a connection.
@@ -25,6 +26,8 @@
 
 mod classify;
 mod clients;
+mod dns;
+mod dns_message;
 mod error;
 mod fetch;
 mod reference;
@@ -32,6 +35,8 @@ mod resolve;
 mod secrets;
 mod tls;
 
+pub use dns::{DNS_PORT, LookupError, Srv, SrvLookup};
+pub use dns_message::is_dns_name;
 pub use error::{FetchError, TlsFailure};
 pub use fetch::{Fetched, Outbound, Request};
 pub use reference::{Reference, ReferenceError};
