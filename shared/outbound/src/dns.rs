@@ -102,24 +102,29 @@ impl Outbound {
     }
 }
 
-/// Asks one server after the other, until one knows. What the first says stands when none does.
+/// Asks one server after the other, until one knows. What the first says stands when none does. Each has its share of
+/// the time, so that one that hangs leaves some for the next.
 async fn ask_each(
     servers: &[SocketAddr],
     question: &[u8],
     lookup: &SrvLookup<'_>,
 ) -> Result<Vec<Srv>, LookupError> {
+    let share = lookup.timeout / u32::try_from(servers.len().max(1)).unwrap_or(u32::MAX);
     let late = || LookupError::Fetch(FetchError::Timeout(lookup.timeout));
-    let each = lookup.timeout / u32::try_from(servers.len().max(1)).unwrap_or(u32::MAX);
-    let mut first = None;
-    for server in servers {
-        match timeout(each, ask(*server, question, lookup.name)).await.unwrap_or_else(|_| Err(late())) {
-            Err(error @ (LookupError::Fetch(_) | LookupError::Refused(_) | LookupError::NotDns)) => {
-                first.get_or_insert(error);
+    let asking = async {
+        let mut first = None;
+        for server in servers {
+            let asked = timeout(share, ask(*server, question, lookup.name)).await;
+            match asked.unwrap_or_else(|_| Err(late())) {
+                Err(error @ (LookupError::Fetch(_) | LookupError::Refused(_) | LookupError::NotDns)) => {
+                    first.get_or_insert(error);
+                }
+                answered => return answered,
             }
-            answered => return answered,
         }
-    }
-    Err(first.unwrap_or(LookupError::NoServer))
+        Err(first.unwrap_or(LookupError::NoServer))
+    };
+    timeout(lookup.timeout, asking).await.unwrap_or_else(|_| Err(late()))
 }
 
 async fn ask(server: SocketAddr, question: &[u8], name: &str) -> Result<Vec<Srv>, LookupError> {

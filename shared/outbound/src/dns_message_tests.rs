@@ -28,6 +28,12 @@ pub(crate) fn srv(owner: &str, target: &str, port: u16) -> Vec<u8> {
     record(owner, SRV, &[numbers, wire_name(target)].concat())
 }
 
+/// A record of the class CH, whose names are others.
+fn of_chaos(mut record: Vec<u8>) -> Vec<u8> {
+    record[wire_name(NAME).len() + 3] = 3;
+    record
+}
+
 fn alias(owner: &str, of: &str) -> Vec<u8> {
     record(owner, CNAME, &wire_name(of))
 }
@@ -97,6 +103,7 @@ fn targets_come_sorted_and_once_in_small_letters_and_without_records_of_others()
         srv(NAME, "a.zk.test", 7999),
         srv("_other._tcp.zk.test", "c.zk.test", 1),
         record(NAME, 16, b"\x04text"),
+        of_chaos(srv(NAME, "d.zk.test", 1)),
     ];
     assert_eq!(found(&answer(&answers)).unwrap(), ["a.zk.test:7999", "a.zk.test:8000", "b.zk.test:8001"]);
 }

@@ -123,9 +123,10 @@ async fn the_next_server_is_asked_where_one_does_not_know() {
     let hanging = silent();
     let (broken, _) = server(framed(&message_of_refusal()));
     let (second, _) = server(one("a.test"));
-    let servers = [nobody(), broken, hanging.local_addr().unwrap(), second];
+    let (strange, _) = server(framed(b"what?"));
+    let servers = [nobody(), broken, strange, hanging.local_addr().unwrap(), second];
     assert_eq!(of_each(&servers, Duration::from_secs(4)).await.unwrap(), ["a.test"]);
-    let reason = of_each(&servers[..3], Duration::from_millis(300)).await.unwrap_err();
+    let reason = of_each(&servers[..4], Duration::from_millis(300)).await.unwrap_err();
     assert_eq!(reason.to_string(), "connection refused", "what the first says");
 }
 
