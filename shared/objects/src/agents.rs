@@ -1,8 +1,5 @@
 //! How the agents' settings are written in a discovery.
 
-use std::ops::RangeInclusive;
-use std::time::Duration;
-
 use replicante_model::record::{AgentApi, AgentSettings, ClusterIdCheck, TlsSettings};
 
 use crate::error::Problem;
@@ -11,18 +8,15 @@ use crate::reference::Reference;
 use crate::tree::Value;
 use crate::values::{KIB, MIB};
 
-/// What a timeout may be: a function lives 15 minutes at most, so none is longer than 10.
-pub(crate) const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(600);
-
 /// Reads `spec.agents`. What is absent has the model's default.
 pub(crate) fn read(fields: &mut Fields<'_>) -> AgentSettings {
     let default = AgentSettings::default();
     let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     AgentSettings {
         api: read_api(fields),
-        timeout: fields.duration("timeout", TIMEOUTS).unwrap_or(default.timeout),
-        connect_timeout: fields.duration("connect_timeout", TIMEOUTS).unwrap_or(default.connect_timeout),
-        node_timeout: fields.duration("node_timeout", TIMEOUTS).unwrap_or(default.node_timeout),
+        timeout: fields.timeout("timeout").unwrap_or(default.timeout),
+        connect_timeout: fields.timeout("connect_timeout").unwrap_or(default.connect_timeout),
+        node_timeout: fields.timeout("node_timeout").unwrap_or(default.node_timeout),
         failures_before_down: fields
             .whole("failures_before_down", 1..=1000)
             .map_or(default.failures_before_down, count),

@@ -8,7 +8,7 @@ use replicante_model::time::as_millis;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::agents::{TIMEOUTS, read_tls};
+use crate::agents::read_tls;
 use crate::error::Problem;
 use crate::fields::Fields;
 use crate::limits::Limits;
@@ -50,7 +50,7 @@ impl Endpoint {
     /// reported then.
     pub fn read(fields: &mut Fields<'_>) -> Option<Endpoint> {
         let headers = fields.nested("headers", read_headers).unwrap_or_default();
-        let timeout = fields.duration("timeout", TIMEOUTS).unwrap_or_else(self::timeout);
+        let timeout = fields.timeout("timeout").unwrap_or_else(self::timeout);
         let tls = fields.nested("tls", read_tls).unwrap_or_default();
         let limits = fields.nested("limits", Limits::read).unwrap_or_default();
         let url = read_url(fields)?;

@@ -65,7 +65,7 @@ impl<'a> Fields<'a> {
     }
 
     /// All entries, for a mapping whose keys are the operator's own: none of them is unknown then.
-    pub(crate) fn all(&mut self) -> &'a [Entry] {
+    pub fn all(&mut self) -> &'a [Entry] {
         std::mem::take(&mut self.entries)
     }
 
@@ -124,8 +124,13 @@ impl<'a> Fields<'a> {
     /// Text that is not empty.
     pub fn text(&mut self, name: &'static str, expected: &str) -> Option<(&'a str, &'a Entry)> {
         let entry = self.take(name)?;
+        Some((self.text_of(entry, expected)?, entry))
+    }
+
+    /// The text of an entry of [`all`](Self::all), which is not empty.
+    pub fn text_of(&mut self, entry: &'a Entry, expected: &str) -> Option<&'a str> {
         match &entry.node.value {
-            Value::Text(text) if !text.is_empty() => Some((text, entry)),
+            Value::Text(text) if !text.is_empty() => Some(text),
             Value::Text(_) | Value::Null => {
                 self.refuse_as(entry, "empty", expected);
                 None
@@ -213,6 +218,11 @@ impl<'a> Fields<'a> {
         let hint = if quoted { ", without quotes" } else { "" };
         self.refuse(entry, format!("a whole number from {} to {}{hint}", range.start(), range.end()));
         None
+    }
+
+    /// A timeout: from 1 ms to 10 minutes, since a function lives 15 at most.
+    pub fn timeout(&mut self, name: &'static str) -> Option<Duration> {
+        self.duration(name, Duration::from_millis(1)..=Duration::from_secs(600))
     }
 
     /// A duration within `range`.

@@ -38,6 +38,13 @@ pub struct Entry {
     pub(crate) node: Node,
 }
 
+impl Entry {
+    /// The field's name.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
 /// Why reading stopped: the line and what is wrong there.
 pub(crate) type Stopped = (u64, String);
 

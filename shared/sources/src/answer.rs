@@ -244,7 +244,8 @@ impl Collector {
         }
     }
 
-    fn too_many_nodes(&self) -> Failure {
+    /// What a record with more nodes than `limits.nodes` is.
+    pub fn too_many_nodes(&self) -> Failure {
         Failure::Limit { limit: "nodes", what: "nodes in one cluster", most: self.limits.nodes }
     }
 

@@ -29,6 +29,7 @@ mod node;
 mod platform;
 mod prometheus;
 mod record;
+mod target;
 #[cfg(test)]
 mod test_server;
 

@@ -14,19 +14,17 @@ use replicante_objects::{Endpoint, Fields};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess};
 use serde::{Deserialize, Serialize};
 
-use crate::address::normalise;
 use crate::answer::{Collector, Page};
 use crate::endpoint::Caller;
 use crate::error::{Failure, SourceError};
 use crate::lenient::{Lenient, Read, Text};
 use crate::node::RawNodes;
 use crate::record::RawRecord;
+use crate::target::Targets;
 use crate::{Fetching, Outside, Settings, Source};
 
 /// What the answer should look like, for errors.
 const FORM: &str = r#"[{"targets": ["host:port"], "labels": {...}}]"#;
-/// The longest prefix of paths, in bytes.
-const MAX_PREFIX: usize = 256;
 
 /// An endpoint of Prometheus' HTTP service discovery.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,21 +36,8 @@ pub(crate) struct Prometheus {
     /// The label whose value is the cluster's display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name_label: Option<String>,
-    /// How agents are asked.
-    #[serde(default)]
-    pub scheme: Scheme,
-    /// What follows a target in the URL of its agent: empty, or a path that begins with a slash.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub path_prefix: String,
-}
-
-/// The scheme of agents' URLs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Scheme {
-    #[default]
-    Http,
-    Https,
+    #[serde(flatten)]
+    pub targets: Targets,
 }
 
 impl Settings for Prometheus {
@@ -61,15 +46,13 @@ impl Settings for Prometheus {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         const LABEL: &str = "the name of the label whose value is the cluster's id";
         let endpoint = Endpoint::read(fields);
-        let schemes = [("http", Scheme::Http), ("https", Scheme::Https)];
-        let scheme = fields.choice("scheme", &schemes).unwrap_or_default();
         let display_name_label = read_label(fields, "display_name_label", "the name of a label");
-        let path_prefix = read_prefix(fields);
+        let targets = Targets::read(fields);
         if !fields.has("cluster_label") {
             fields.missing("cluster_label", LABEL);
         }
         let cluster_label = read_label(fields, "cluster_label", LABEL)?;
-        Some(Prometheus { endpoint: endpoint?, cluster_label, display_name_label, scheme, path_prefix })
+        Some(Prometheus { endpoint: endpoint?, cluster_label, display_name_label, targets })
     }
 }
 
@@ -81,21 +64,6 @@ fn read_label(fields: &mut Fields<'_>, name: &'static str, expected: &str) -> Op
         return None;
     }
     Some(label.into())
-}
-
-fn read_prefix(fields: &mut Fields<'_>) -> String {
-    const EXPECTED: &str = "a path that begins with a slash, without query and fragment";
-    if !fields.has("path_prefix") {
-        return String::new();
-    }
-    let Some((prefix, entry)) = fields.text("path_prefix", EXPECTED) else { return String::new() };
-    if !prefix.starts_with('/')
-        || prefix.len() > MAX_PREFIX
-        || normalise(&format!("http://a{prefix}")).is_err()
-    {
-        fields.refuse(entry, EXPECTED);
-    }
-    prefix.into()
 }
 
 impl Prometheus {
@@ -110,20 +78,6 @@ impl Prometheus {
             parser.deserialize_any(Lenient(Groups { source: self, collector }))
         })?;
         Ok(collector.finish())
-    }
-
-    /// The address of a target's agent.
-    fn address(&self, target: &str) -> Result<String, String> {
-        let scheme = match self.scheme {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        };
-        // A slash would end the host. Whatever else does not belong there, the reader of addresses refuses.
-        if target.is_empty() || target.contains('/') {
-            let shown: String = target.chars().take(80).flat_map(char::escape_debug).collect();
-            return Err(format!("a target is `{shown}`: expected host:port"));
-        }
-        normalise(&format!("{scheme}://{target}{}", self.path_prefix)).map_err(|error| error.to_string())
     }
 }
 
@@ -288,7 +242,7 @@ impl<'de> Read<'de> for TargetsSeed<'_> {
             let target = target.optional("a target").map(Option::unwrap_or_default);
             nodes.add_checked(
                 target
-                    .and_then(|target| self.source.address(&target))
+                    .and_then(|target| self.source.targets.url(&target))
                     .map(|url| (url.clone(), url, Labels::new())),
             );
         }

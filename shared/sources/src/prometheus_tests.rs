@@ -4,6 +4,7 @@ use replicante_objects::Limits;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::address::normalise;
 
 /// Settings as an object stores them.
 fn source(settings: Value) -> Prometheus {

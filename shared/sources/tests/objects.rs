@@ -352,9 +352,10 @@ fn settings_of_platform_that_could_not_work_are_refused() {
 
 #[test]
 fn settings_of_prometheus_that_could_not_work_are_refused() {
-    assert_snapshot!(seen_of_spec("  source:\n    prometheus:\n      url: \"http://x/\"\n      cluster_lable: a\n"), @r"
+    assert_snapshot!(seen_of_spec("  source:\n    prometheus:\n      url: \"http://x/\"\n      cluster_lable: a\n      path_prefx: /a\n"), @r"
     fleet.yaml:6: `spec.source.prometheus.cluster_label` is missing; expected the name of the label whose value is the cluster's id
     fleet.yaml:8: unknown field `spec.source.prometheus.cluster_lable`; did you mean `cluster_label`?
+    fleet.yaml:9: unknown field `spec.source.prometheus.path_prefx`; did you mean `path_prefix`?
     ");
     let long = "l".repeat(129);
     let settings = format!(

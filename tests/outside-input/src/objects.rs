@@ -156,7 +156,8 @@ pub fn unknown_field(choices: &mut Choices<'_>) {
     damage::document(&mut value, choices);
     mapping["zzz"] = value;
     // Enough of good ones, in any order around it.
-    objects.rotate_left(choices.below(5));
+    let by = choices.below(objects.len());
+    objects.rotate_left(by);
     let text: Vec<String> = objects.iter().map(Value::to_string).collect();
     let errors = read(&text.join("\n---\n")).unwrap_err();
     let path = format!("{}.zzz", place.trim_start_matches('/').replace('/', "."));
