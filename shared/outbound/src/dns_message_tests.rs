@@ -1,54 +1,14 @@
-//! Messages are written here byte by byte: what reads them has no part in it.
-
 use proptest::prelude::*;
 
 use super::*;
+use crate::name_server::{RESPONSE as OK, SRV, alias, message, question as asked, record, srv, wire_name};
 
 pub(crate) const NAME: &str = "_agent._tcp.zk.test";
-const CNAME: u16 = 5;
-const SRV: u16 = 33;
-const OK: u16 = 0x8180;
-
-/// A name as it goes over the wire, not compressed. `.` is the root.
-pub(crate) fn wire_name(name: &str) -> Vec<u8> {
-    let labels = name.split('.').filter(|label| !label.is_empty());
-    let mut bytes: Vec<u8> =
-        labels.flat_map(|label| [&[label.len() as u8], label.as_bytes()].concat()).collect();
-    bytes.push(0);
-    bytes
-}
-
-fn record(owner: &str, kind: u16, data: &[u8]) -> Vec<u8> {
-    let head = [kind.to_be_bytes(), 1u16.to_be_bytes(), [0, 0], 30u16.to_be_bytes()].concat();
-    [wire_name(owner), head, (data.len() as u16).to_be_bytes().to_vec(), data.to_vec()].concat()
-}
-
-pub(crate) fn srv(owner: &str, target: &str, port: u16) -> Vec<u8> {
-    let numbers = [10u16.to_be_bytes(), 5u16.to_be_bytes(), port.to_be_bytes()].concat();
-    record(owner, SRV, &[numbers, wire_name(target)].concat())
-}
 
 /// A record of the class CH, whose names are others.
 fn of_chaos(mut record: Vec<u8>) -> Vec<u8> {
     record[wire_name(NAME).len() + 3] = 3;
     record
-}
-
-fn alias(owner: &str, of: &str) -> Vec<u8> {
-    record(owner, CNAME, &wire_name(of))
-}
-
-fn asked(name: &str, kind: u16) -> Vec<u8> {
-    [wire_name(name), kind.to_be_bytes().to_vec(), 1u16.to_be_bytes().to_vec()].concat()
-}
-
-fn message(flags: u16, question: &[u8], answers: &[Vec<u8>]) -> Vec<u8> {
-    let counts = [u16::from(!question.is_empty()), answers.len() as u16, 0, 0];
-    let mut message = [[0, 0], flags.to_be_bytes()].concat();
-    message.extend(counts.iter().flat_map(|count| count.to_be_bytes()));
-    message.extend_from_slice(question);
-    message.extend(answers.concat());
-    message
 }
 
 /// The answer to the question for [`NAME`].

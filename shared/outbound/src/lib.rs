@@ -30,6 +30,9 @@ mod dns;
 mod dns_message;
 mod error;
 mod fetch;
+#[cfg(test)]
+#[path = "../tests/name_server/mod.rs"]
+mod name_server;
 mod reference;
 mod resolve;
 mod secrets;
