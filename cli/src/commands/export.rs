@@ -190,6 +190,8 @@ mod tests {
             "{ platform: { url: http://p/ } }",
             "{ prometheus: { url: http://sd/targets, cluster_label: c, scheme: https, path_prefix: /agent } }",
             "{ file: { path: clusters.json, limits: { total_bytes: 3MiB } } }",
+            "{ dns: { clusters: { a: a.example, b/c: b.example }, server: 10.0.0.2, timeout: 1500ms, path_prefix: /agent } }",
+            "{ dns: { clusters: { a: a.example }, limits: { nodes: 3 } } }",
         ] {
             let object = object(&format!("  source: {source}\n  enabled: false\n"));
             assert_eq!(back(&object, Output::Yaml), object, "{source}");

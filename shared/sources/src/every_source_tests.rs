@@ -64,7 +64,7 @@ async fn all_fail(
 }
 
 /// Sources that are not asked over HTTP. What this file tests of the others, their own tests have to.
-const NOT_OF_HTTP: [&str; 1] = ["file"];
+const NOT_OF_HTTP: [&str; 2] = ["dns", "file"];
 
 #[test]
 fn every_source_is_in_the_table_or_not_of_http() {

@@ -7,6 +7,7 @@
 //! ```text
 //! http.rs, platform.rs, file.rs --bytes--> answer.rs  --records--> record.rs -> node.rs -> address.rs
 //! prometheus.rs            --bytes--> its own reader -/
+//! dns.rs                   --hosts and ports----------/
 //! (settings, I/O)                     (pages, limits)             (one record, leniently)
 //! ```
 //!
@@ -20,6 +21,7 @@
 
 mod address;
 mod answer;
+mod dns;
 mod endpoint;
 mod error;
 mod file;
@@ -50,11 +52,12 @@ pub use error::{Failure, SourceError};
 pub use node::MAX_NODE_ID;
 
 /// Every source there is, in the order in which errors name them.
-const SOURCES: [Registered; 4] = [
+const SOURCES: [Registered; 5] = [
     Registered::new::<http::Http>(),
     Registered::new::<platform::Platform>(),
     Registered::new::<prometheus::Prometheus>(),
     Registered::new::<file::File>(),
+    Registered::new::<dns::Dns>(),
 ];
 
 /// What sources reach the world by. Made once a process.

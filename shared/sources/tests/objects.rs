@@ -217,7 +217,7 @@ fn what_is_missing_or_of_another_version_or_kind_is_named() {
     ");
     assert_snapshot!(seen("apiVersion: v1\nkind: Discovery\nmetadata: { name: a }\nspec: {}\n"), @r"
     fleet.yaml:1: `apiVersion` is `v1`; expected replicante.io/v0
-    fleet.yaml:4: `spec.source` is missing; expected where the records come from: exactly one of http, platform, prometheus, file
+    fleet.yaml:4: `spec.source` is missing; expected where the records come from: exactly one of http, platform, prometheus, file, dns
     ");
     assert_snapshot!(seen_of_spec("  source: { http: {} }\n"), @"fleet.yaml:5: `spec.source.http.url` is missing; expected an absolute http:// or https:// URL");
     assert_snapshot!(seen_of_spec("  source: { file: {} }\n"), @"fleet.yaml:5: `spec.source.file.path` is missing; expected the path of a local file or s3://bucket/key, JSON or YAML");
@@ -225,8 +225,8 @@ fn what_is_missing_or_of_another_version_or_kind_is_named() {
 
 #[test]
 fn a_discovery_has_exactly_one_source() {
-    assert_snapshot!(seen_of_spec("  source: {}\n"), @"fleet.yaml:5: `spec.source` names no source; expected exactly one of http, platform, prometheus, file");
-    assert_snapshot!(seen_of_spec("  source: { http: { url: \"http://x/\" }, file: { path: x } }\n"), @"fleet.yaml:5: `spec.source` names 2 sources, http and file; expected exactly one of http, platform, prometheus, file");
+    assert_snapshot!(seen_of_spec("  source: {}\n"), @"fleet.yaml:5: `spec.source` names no source; expected exactly one of http, platform, prometheus, file, dns");
+    assert_snapshot!(seen_of_spec("  source: { http: { url: \"http://x/\" }, file: { path: x } }\n"), @"fleet.yaml:5: `spec.source` names 2 sources, http and file; expected exactly one of http, platform, prometheus, file, dns");
 }
 
 #[test]
@@ -335,6 +335,11 @@ fn each_source_is_read_with_its_settings_and_their_defaults() {
     assert_snapshot!(stored("prometheus: {url: 'http://sd/targets', cluster_label: cluster}"), @r#"{"cluster_label":"cluster","scheme":"http","url":"http://sd/targets"}"#);
     assert_snapshot!(stored("prometheus: {url: 'http://sd/', cluster_label: a, display_name_label: b, scheme: https, path_prefix: /agent, headers: {x: y}}"), @r#"{"cluster_label":"a","display_name_label":"b","headers":{"x":"y"},"path_prefix":"/agent","scheme":"https","url":"http://sd/"}"#);
     assert_snapshot!(stored("file: {path: 's3://my-inventory/fleet/clusters.yaml'}"), @r#"{"path":"s3://my-inventory/fleet/clusters.yaml"}"#);
+    assert_snapshot!(stored("dns: {clusters: {zk-main: _agent._tcp.zk-main.example.com}}"), @r#"{"clusters":{"zk-main":"_agent._tcp.zk-main.example.com"},"scheme":"http"}"#);
+    assert_snapshot!(stored("dns: {clusters: {a: a.example, b/c: b.example.}, server: 10.0.0.2, scheme: https, path_prefix: /agent}"), @r#"{"clusters":{"a":"a.example","b/c":"b.example."},"path_prefix":"/agent","scheme":"https","server":"10.0.0.2:53"}"#);
+    assert_snapshot!(stored("dns: {clusters: {a: a.example}, server: '10.0.0.2:5353'}"), @r#"{"clusters":{"a":"a.example"},"scheme":"http","server":"10.0.0.2:5353"}"#);
+    assert_snapshot!(stored("dns: {clusters: {a: a.example}, server: 'fd00::2'}"), @r#"{"clusters":{"a":"a.example"},"scheme":"http","server":"[fd00::2]:53"}"#);
+    assert_snapshot!(stored("dns: {clusters: {a: a.example}, server: '[fd00::2]:5353'}"), @r#"{"clusters":{"a":"a.example"},"scheme":"http","server":"[fd00::2]:5353"}"#);
 }
 
 #[test]
@@ -375,6 +380,81 @@ fn settings_of_prometheus_that_could_not_work_are_refused() {
         ));
         assert!(shown.contains("expected a path that begins with a slash"), "{shown}");
     }
+}
+
+/// What an operator sees of the settings of `dns`, which begin in line 7.
+fn seen_of_dns(settings: &str) -> String {
+    seen_of_spec(&format!("  source:\n    dns:\n{settings}"))
+}
+
+#[test]
+fn settings_of_dns_that_could_not_work_are_refused() {
+    assert_snapshot!(seen_of_dns("      cluster: {}\n      servers: 10.0.0.2\n      tls: {}\n"), @r"
+    fleet.yaml:6: `spec.source.dns.clusters` is missing; expected 1 to 500 clusters, each with its id and the DNS name of its SRV records, like _agent._tcp.orders.example.com
+    fleet.yaml:7: unknown field `spec.source.dns.cluster`; did you mean `clusters`?
+    fleet.yaml:8: unknown field `spec.source.dns.servers`; did you mean `server`?
+    fleet.yaml:9: unknown field `spec.source.dns.tls`; expected one of clusters, limits, path_prefix, scheme, server, timeout
+    ");
+    assert_snapshot!(seen_of_dns("      clusters: {}\n"), @"fleet.yaml:7: `spec.source.dns.clusters` is empty; expected 1 to 500 clusters, each with its id and the DNS name of its SRV records, like _agent._tcp.orders.example.com");
+    assert_snapshot!(seen_of_dns("      clusters: [a.example]\n"), @"fleet.yaml:7: `spec.source.dns.clusters` is a list; expected a mapping of fields");
+    assert_snapshot!(seen_of_dns("      clusters:\n"), @"fleet.yaml:7: `spec.source.dns.clusters` is empty; expected a mapping of fields");
+    let clusters = format!(
+        "      clusters:\n        a: a b\n        b: a..b\n        c: 5\n        d: {{ e: f }}\n        f:\n        '': a.example\n        {}: a.example\n        g: good.example\n        g: good.example\n",
+        "i".repeat(161)
+    );
+    assert_snapshot!(seen_of_dns(&clusters), @r"
+    fleet.yaml:8: `spec.source.dns.clusters.a` is `a b`; expected the DNS name of its SRV records, like _agent._tcp.orders.example.com
+    fleet.yaml:9: `spec.source.dns.clusters.b` is `a..b`; expected the DNS name of its SRV records, like _agent._tcp.orders.example.com
+    fleet.yaml:10: `spec.source.dns.clusters.c` is `5`; expected the DNS name of its SRV records, like _agent._tcp.orders.example.com, as text: put it in quotes
+    fleet.yaml:11: `spec.source.dns.clusters.d` is a mapping; expected the DNS name of its SRV records, like _agent._tcp.orders.example.com
+    fleet.yaml:12: `spec.source.dns.clusters.f` is empty; expected the DNS name of its SRV records, like _agent._tcp.orders.example.com
+    fleet.yaml:13: `spec.source.dns.clusters.` is no id of a cluster; expected text that is not blank, at most 160 bytes once percent-encoded
+    fleet.yaml:14: `spec.source.dns.clusters.iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii` is no id of a cluster; expected text that is not blank, at most 160 bytes once percent-encoded
+    fleet.yaml:16: `spec.source.dns.clusters.g` is given again, first in line 15; expected it once
+    ");
+    let others = "      clusters: { a: a.example }\n      server: ns.example.com\n      timeout: 5\n      scheme: dns\n      path_prefix: agent\n      limits: { nodes: 0 }\n";
+    assert_snapshot!(seen_of_dns(others), @r"
+    fleet.yaml:8: `spec.source.dns.server` is `ns.example.com`; expected the IP address of a name server, with or without a port: 10.0.0.2, 10.0.0.2:53 or [fd00::2]:53
+    fleet.yaml:9: `spec.source.dns.timeout` is `5`; expected a whole number and a unit (ms, s, m, h, d), like 30s or 1h30m
+    fleet.yaml:10: `spec.source.dns.scheme` is `dns`; expected http or https
+    fleet.yaml:11: `spec.source.dns.path_prefix` is `agent`; expected a path that begins with a slash, without query and fragment
+    fleet.yaml:12: `spec.source.dns.limits.nodes` is `0`; expected a whole number from 1 to 100000
+    ");
+    for server in
+        ["10.0.0.2:0", "10.0.0", "10.0.0.2:65536", "fd00::2:x", "[fd00::2]", "a:53", "", " 10.0.0.2"]
+    {
+        let shown = seen_of_dns(&format!("      clusters: {{ a: a.example }}\n      server: \"{server}\"\n"));
+        assert!(shown.starts_with("fleet.yaml:8: `spec.source.dns.server` is "), "{shown}");
+        assert!(shown.contains("expected the IP address of a name server"), "{shown}");
+    }
+}
+
+#[test]
+fn settings_of_dns_have_bounds() {
+    let clusters = |count: usize| {
+        let all: String = (0..count).map(|index| format!("        c-{index}: a.example\n")).collect();
+        seen_of_dns(&format!("      clusters:\n{all}"))
+    };
+    assert_eq!(clusters(500), "1 objects");
+    assert_snapshot!(clusters(501), @"fleet.yaml:508: `spec.source.dns.clusters.c-500` is one cluster too many; expected at most 500");
+    let name = |end: &str| seen_of_dns(&format!("      clusters: {{ a: {}{end} }}\n", "a.".repeat(126)));
+    assert_eq!(name("a"), "1 objects");
+    assert!(name("aa").contains("expected the DNS name of its SRV records"));
+    assert!(
+        seen_of_dns("      clusters: { a: a.example }\n      timeout: 601s\n")
+            .contains("expected a duration from 1ms to 10m")
+    );
+}
+
+#[test]
+fn a_lookup_lasts_5_s_unless_said_otherwise() {
+    let timeout = |more: &str| {
+        let text = format!(
+            "{{apiVersion: replicante.io/v0, kind: Discovery, metadata: {{name: a}}, spec: {{source: {{dns: {{clusters: {{a: b}}{more}}}}}}}}}"
+        );
+        discovery(&text).spec.source.settings["timeout"].clone()
+    };
+    assert_eq!((timeout(""), timeout(", timeout: 30s")), (5_000.into(), 30_000.into()));
 }
 
 #[test]
@@ -429,6 +509,7 @@ fn the_examples_of_the_repository_can_be_applied_and_show_the_defaults() {
         file(include_str!("../../../examples/prometheus-discovery.yaml")).metadata().name,
         "service-discovery"
     );
+    assert_eq!(file(include_str!("../../../examples/dns-discovery.yaml")).metadata().name, "from-dns");
     assert_eq!(file(include_str!("../../../examples/cluster.yaml")).metadata().name, "orders");
 }
 
@@ -442,7 +523,7 @@ proptest! {
 
     #[test]
     fn no_text_in_place_of_a_value_makes_the_reader_panic(
-        text in "[-a-z0-9:{}\\[\\]\"'&*!|>%@,#?<\n \t~\u{e9}]{0,40}", place in 0..5usize,
+        text in "[-a-z0-9:{}\\[\\]\"'&*!|>%@,#?<\n \t~\u{e9}]{0,40}", place in 0..6usize,
     ) {
         let head = "apiVersion: replicante.io/v0\nkind: Discovery\n";
         let _ = parse("x", &match place {
@@ -450,6 +531,7 @@ proptest! {
             1 => format!("{head}metadata: {{name: a}}\nspec: {text}"),
             2 => format!("{head}metadata: {{name: a}}\nspec:\n  source:\n    http: {text}"),
             3 => format!("{head}metadata: {{name: a}}\nspec:\n  source:\n    prometheus: {text}"),
+            4 => format!("{head}metadata: {{name: a}}\nspec:\n  source:\n    dns: {{clusters: {{a: {text}}}}}"),
             _ => format!("{head}metadata: {{name: a}}\nspec:\n  source: {{http: {{url: 'http://x', body: {text}}}}}"),
         }, MINUTE);
     }

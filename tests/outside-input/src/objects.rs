@@ -50,6 +50,10 @@ fn valid() -> Vec<Value> {
             "cluster_label": "cluster", "display_name_label": "title", "scheme": "https", "path_prefix": "/agent",
         })) })),
         discovery(json!({ "file": { "path": "s3://my-inventory/clusters.yaml", "limits": limits } })),
+        discovery(json!({ "dns": {
+            "clusters": { "orders": "_agent._tcp.orders.example.com", "b/c": "b.example." }, "server": "10.0.0.2:53",
+            "timeout": "5s", "scheme": "https", "path_prefix": "/agent", "limits": limits,
+        } })),
         json!({
             "apiVersion": "replicante.io/v0", "kind": "Cluster",
             "metadata": { "namespace": "default", "name": "orders" }, "spec": { "enabled": false, "interval": "30m" },
@@ -148,6 +152,8 @@ pub fn unknown_field(choices: &mut Choices<'_>) {
         "/spec/source/prometheus/limits",
         "/spec/source/file",
         "/spec/source/file/limits",
+        "/spec/source/dns",
+        "/spec/source/dns/limits",
     ];
     let place = *choices.one_of(&places);
     let which = choices.below(objects.len());
