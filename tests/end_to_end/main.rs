@@ -21,6 +21,8 @@ mod history;
 mod kills;
 mod maintenance;
 mod metrics;
+#[path = "../../shared/outbound/tests/name_server/mod.rs"]
+mod name_server;
 mod observer;
 mod pauses;
 mod queues;

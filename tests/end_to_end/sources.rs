@@ -1,5 +1,5 @@
-//! Every source that is asked over HTTP, from its answer to the refreshed clusters; what it gets wrong; and several of
-//! different kinds that name the same clusters. `cli/tests/binary/s3.rs` does it for objects of S3.
+//! Every source that is asked over HTTP, and `dns`, from its answer to the refreshed clusters; what it gets wrong; and
+//! several of different kinds that name the same clusters. `cli/tests/binary/s3.rs` does it for objects of S3.
 
 use std::collections::BTreeSet;
 
@@ -9,6 +9,8 @@ use replicante_model::summary::Summary;
 use replicante_model::view::NodeStatus;
 use replicante_protocol::task::Task;
 use replicante_tests::System;
+
+use crate::name_server::{NameServer, Reply};
 
 /// A fleet with a port for each agent, since a target of Prometheus has no path: a cluster of each protocol.
 async fn fleet() -> Fleet {
@@ -113,6 +115,62 @@ async fn whatever_each_source_answers_the_last_good_answer_stands() {
         assert!(told.starts_with(&["discovery.failed".to_owned()]), "{kind}: {told:?}");
         assert!(expected.iter().all(|word| told.iter().any(|told| told == word)), "{kind}: {told:?}");
     }
+}
+
+#[tokio::test]
+async fn what_dns_names_is_discovered_and_refreshed_and_its_last_good_answer_stands() {
+    let (system, fleet) = (System::start().await.unwrap(), fleet().await);
+    let url = |cluster: &str, n: usize| fleet.agent_url(cluster, &format!("node-{n}")).unwrap();
+    let targets = |cluster: &str, nodes: usize| {
+        let urls = (1..=nodes).map(|n| url(cluster, n));
+        let port = |url: String| ("127.0.0.1".to_owned(), url.rsplit_once(':').unwrap().1.parse().unwrap());
+        Reply::Targets(urls.map(port).collect())
+    };
+    let server = NameServer::start(&[("_agent._tcp.zk.test", targets("zk", 3))]);
+    server.set("_agent._tcp.mongo.test", targets("mongo", 3));
+    let clusters = "{ zk: _agent._tcp.zk.test, mongo: _agent._tcp.mongo.test }";
+    let settings = format!("{{ clusters: {clusters}, server: \"{}\", timeout: 2s }}", server.address);
+    apply(&system, "fleet", "dns", &settings).await;
+    let run = async || {
+        assert!(system.discover().await.batch_item_failures.is_empty());
+        let head = system.head(&RecordName::discovery("default", "fleet")).await.unwrap();
+        Summary::parse(head.summary.as_deref()).reason.unwrap_or_default()
+    };
+    let nodes = async |cluster: &str| {
+        let cluster = RecordName::cluster("default", cluster);
+        let item = system.table.discovery_item(&cluster).await.unwrap().unwrap();
+        item.record.nodes.into_keys().collect::<BTreeSet<_>>()
+    };
+    assert_eq!(run().await, "");
+    for cluster in ["mongo", "zk"] {
+        let expected: BTreeSet<String> = (1..=3).map(|n| url(cluster, n)).collect();
+        assert_eq!(nodes(cluster).await, expected);
+        system.refresh(cluster).await;
+        let view = system.view(cluster).await.unwrap();
+        assert!(view.nodes.values().all(|node| node.status == NodeStatus::Up), "{view:?}");
+        assert_eq!(view.nodes.keys().cloned().collect::<BTreeSet<_>>(), expected);
+    }
+    // A record that is gone is a node that the answer has no more.
+    server.set("_agent._tcp.zk.test", targets("zk", 2));
+    assert_eq!((run().await, nodes("zk").await.len()), (String::new(), 2));
+    // A name that can't be looked up keeps what is known of every name, also of those whose lookup went well.
+    server.set("_agent._tcp.mongo.test", targets("mongo", 2));
+    for (reply, expected) in [
+        (Reply::Error(3), "no such name (cluster `zk`)"),
+        (Reply::Error(2), "the name server answered SERVFAIL (cluster `zk`)"),
+        (Reply::targets(&[]), "the name has no SRV records (cluster `zk`)"),
+        (Reply::Bytes(vec![0, 2, b'?', b'!']), "answer is not DNS"),
+        (Reply::Silence, "timeout after 2 s"),
+    ] {
+        server.set("_agent._tcp.zk.test", reply);
+        assert_eq!(run().await, expected);
+        assert_eq!((nodes("zk").await.len(), nodes("mongo").await.len()), (2, 3), "{expected}");
+    }
+    server.set("_agent._tcp.zk.test", targets("zk", 3));
+    assert_eq!((run().await, nodes("zk").await.len()), (String::new(), 3));
+    let mut told = system.check().await.unwrap().told("discovery/default/fleet");
+    told.retain(|told| told != "discovery.failed");
+    assert_eq!(told, ["discovery.recovered"]);
 }
 
 #[tokio::test]

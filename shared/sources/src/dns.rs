@@ -28,6 +28,8 @@ const FORM: &str = "SRV records";
 const NAME_OF_RECORDS: &str = "the DNS name of its SRV records, like _agent._tcp.orders.example.com";
 /// The most clusters: each is a lookup, one after the other, and a run has to end.
 const MAX_CLUSTERS: usize = 500;
+/// The most names that are shown of what is asked.
+const SHOWN: usize = 3;
 /// For one lookup, unless said otherwise.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -128,7 +130,7 @@ impl Dns {
         collector: &mut Collector,
     ) -> Result<(), Failure> {
         let lookup = SrvLookup { name, server: self.server, timeout: self.timeout };
-        let found = outside.outbound.srv(&lookup).await.map_err(|error| no_records(id, &error))?;
+        let found = outside.outbound.srv(&lookup).await.map_err(|error| self.no_records(id, &error))?;
         if found.len() as u64 > self.limits.nodes {
             return Err(collector.too_many_nodes());
         }
@@ -145,6 +147,44 @@ impl Dns {
         RawRecord::of(id.into(), Text::Missing, nodes)
     }
 
+    /// Why a lookup failed. What an answer says is of one cluster, which is named. Where none came the name server is what
+    /// is wrong, whichever cluster was asked for then.
+    fn no_records(&self, id: &str, error: &LookupError) -> Failure {
+        let way_out = match error {
+            LookupError::Fetch(refused @ FetchError::AddressRefused(_)) => {
+                return Failure::Fetch(refused.clone());
+            }
+            LookupError::Fetch(FetchError::Timeout(_)) => {
+                "check that the name server answers over TCP, or raise the discovery's `timeout`"
+            }
+            LookupError::Fetch(FetchError::Exhausted(_)) => "look into what else this process has open",
+            LookupError::Fetch(_) | LookupError::NotDns if self.server.is_some() => {
+                "check that the discovery's `server` is a name server that answers over TCP"
+            }
+            LookupError::Fetch(_) | LookupError::NotDns => {
+                "check that they answer over TCP, or give another one as the discovery's `server`"
+            }
+            LookupError::NoServer => "set one there, or as the discovery's `server`",
+            LookupError::Refused(_) => {
+                "look into the name server's log, or give the discovery another `server`"
+            }
+            LookupError::BadName(_) | LookupError::NoSuchName | LookupError::NoRecords => {
+                "check the name in the discovery's `clusters`, and that the name server knows it"
+            }
+            LookupError::Truncated => {
+                "leave fewer SRV records at the name that the discovery's `clusters` gives"
+            }
+            LookupError::NoHost => {
+                "correct the SRV records at the name that the discovery's `clusters` gives"
+            }
+        };
+        let problem = match error {
+            LookupError::Fetch(_) | LookupError::NotDns | LookupError::NoServer => error.to_string(),
+            error => format!("{error} (cluster `{}`)", id.escape_debug()),
+        };
+        Failure::Source { problem, way_out }
+    }
+
     fn asked(&self, names: &str) -> String {
         match self.server {
             Some(server) => format!("SRV records of {names} from {server}"),
@@ -153,43 +193,16 @@ impl Dns {
     }
 }
 
-/// What an answer says is of one cluster, which is named. Where none came the name server is what is wrong,
-/// whichever cluster was asked for then.
-fn no_records(id: &str, error: &LookupError) -> Failure {
-    let way_out = match error {
-        LookupError::Fetch(refused @ FetchError::AddressRefused(_)) => {
-            return Failure::Fetch(refused.clone());
-        }
-        LookupError::Fetch(FetchError::Timeout(_)) => {
-            "check that the name server answers over TCP, or raise the discovery's `timeout`"
-        }
-        LookupError::Fetch(FetchError::Exhausted(_)) => "look into what else this process has open",
-        LookupError::Fetch(_) => {
-            "check that the name server answers over TCP and that the discovery's `server` is right"
-        }
-        LookupError::NoServer => "set one there, or as the discovery's `server`",
-        LookupError::NotDns => "check that the discovery's `server` is a name server, and what it answers",
-        LookupError::Refused(_) => "look into the name server's log, or give the discovery another `server`",
-        LookupError::BadName(_) | LookupError::NoSuchName | LookupError::NoRecords => {
-            "check the name in the discovery's `clusters`, and that the name server (`server`) knows it"
-        }
-        LookupError::Truncated => "leave fewer SRV records at the name that the discovery's `clusters` gives",
-        LookupError::NoHost => "correct the SRV records at the name that the discovery's `clusters` gives",
-    };
-    let problem = match error {
-        LookupError::Fetch(_) | LookupError::NoServer => error.to_string(),
-        error => format!("{error} (cluster `{}`)", id.escape_debug()),
-    };
-    Failure::Source { problem, way_out }
-}
-
 impl Source for Dns {
     fn fetch<'a>(&'a self, outside: &'a Outside) -> Fetching<'a> {
         Box::pin(self.ask(outside))
     }
 
     fn shown(&self) -> String {
-        let names: Vec<&str> = self.clusters.values().map(String::as_str).collect();
+        let mut names: Vec<&str> = self.clusters.values().map(String::as_str).take(SHOWN).collect();
+        let more = self.clusters.len().saturating_sub(SHOWN);
+        let more = (more > 0).then(|| format!("{more} more"));
+        names.extend(more.as_deref());
         self.asked(&names.join(", "))
     }
 }
