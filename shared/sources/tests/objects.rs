@@ -396,6 +396,8 @@ fn settings_of_dns_that_could_not_work_are_refused() {
     fleet.yaml:9: unknown field `spec.source.dns.tls`; expected one of clusters, limits, path_prefix, scheme, server, timeout
     ");
     assert_snapshot!(seen_of_dns("      clusters: {}\n"), @"fleet.yaml:7: `spec.source.dns.clusters` is empty; expected 1 to 500 clusters, each with its id and the DNS name of its SRV records, like _agent._tcp.orders.example.com");
+    // All that there are were wrong, which was said: it is not empty, too.
+    assert_snapshot!(seen_of_dns("      clusters: { a: a b }\n"), @"fleet.yaml:7: `spec.source.dns.clusters.a` is `a b`; expected the DNS name of its SRV records, like _agent._tcp.orders.example.com");
     assert_snapshot!(seen_of_dns("      clusters: [a.example]\n"), @"fleet.yaml:7: `spec.source.dns.clusters` is a list; expected a mapping of fields");
     assert_snapshot!(seen_of_dns("      clusters:\n"), @"fleet.yaml:7: `spec.source.dns.clusters` is empty; expected a mapping of fields");
     let clusters = format!(
