@@ -129,8 +129,8 @@ async fn test(args: TestArgs) -> Result<(), CliError> {
         let intents = Intents::at(now, table.intents(&record).await?);
         progress::say("asking the source");
         match preview(&outside, &record.id, &discovery.spec, &state, &intents, now).await {
-            Err(reason) => {
-                failed.push(format!("{record}: the source gave no complete answer: {}", clean(&reason)));
+            Err(error) => {
+                failed.push(format!("{record}: the source gave no complete answer: {}", clean(&error)));
             }
             Ok((answer, run)) => {
                 for line in dry_run::lines(&record, known.is_some(), &state, &answer, &run) {

@@ -59,7 +59,7 @@ pub struct Discover {
 /// last time count as still owned.
 ///
 /// # Errors
-/// Why the source gave no complete answer, as the run would report it.
+/// What was asked, why it gave no complete answer, and the way out.
 pub async fn preview(
     outside: &Outside,
     name: &str,
@@ -69,7 +69,7 @@ pub async fn preview(
     now: Timestamp,
 ) -> Result<(SourceAnswer, Run), String> {
     let source = replicante_sources::open(&spec.source).map_err(|error| error.to_string())?;
-    let mut answer = source.fetch(outside).await.map_err(|error| error.reason().to_string())?;
+    let mut answer = source.fetch(outside).await.map_err(|error| error.to_string())?;
     ignore(&mut answer, &spec.ignore);
     let settings = settings_of(spec);
     set_aside_too_large(&mut answer, state, name, &settings).map_err(|error| error.to_string())?;
