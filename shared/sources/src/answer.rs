@@ -141,8 +141,7 @@ impl Collector {
         }
     }
 
-    /// Adds a record that was checked. Whoever has no list to read from calls it; its nodes are not more than the
-    /// limit then.
+    /// Adds a record. Whoever has no list to read from calls it.
     pub fn add(&mut self, record: RawRecord) -> Result<(), Failure> {
         let checked = record.check();
         let known = |accepted: &Accepted| self.clusters.contains_key(&accepted.record.cluster_id);
@@ -164,7 +163,11 @@ impl Collector {
                 return Ok(());
             }
         };
-        self.nodes += record.nodes.len() as u64;
+        let nodes = record.nodes.len() as u64;
+        if nodes > self.limits.nodes {
+            return Err(self.too_many_nodes());
+        }
+        self.nodes += nodes;
         if self.nodes > self.limits.total_nodes {
             let most = self.limits.total_nodes;
             return Err(Failure::Limit { limit: "total_nodes", what: "nodes in all clusters", most });
@@ -244,8 +247,7 @@ impl Collector {
         }
     }
 
-    /// What a record with more nodes than `limits.nodes` is.
-    pub fn too_many_nodes(&self) -> Failure {
+    fn too_many_nodes(&self) -> Failure {
         Failure::Limit { limit: "nodes", what: "nodes in one cluster", most: self.limits.nodes }
     }
 

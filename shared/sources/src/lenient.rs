@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+const NUMBER: &str = "a number";
+
 /// What a reader makes of a value of any kind.
 pub(crate) trait Read<'de>: Sized {
     /// What comes of it.
@@ -15,6 +17,11 @@ pub(crate) trait Read<'de>: Sized {
     /// Of text.
     fn text(self, _text: &str) -> Self::Output {
         self.other("text")
+    }
+
+    /// Of a whole number that is not negative.
+    fn number(self, _number: u64) -> Self::Output {
+        self.other(NUMBER)
     }
 
     /// Of an object.
@@ -48,24 +55,28 @@ impl<'de, R: Read<'de>> Visitor<'de> for Lenient<R> {
         Ok(self.0.other("true or false"))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<R::Output, E> {
-        Ok(self.0.other("a number"))
+    // YAML gives these for every whole number.
+    fn visit_i64<E>(self, number: i64) -> Result<R::Output, E> {
+        Ok(match u64::try_from(number) {
+            Ok(number) => self.0.number(number),
+            Err(_) => self.0.other(NUMBER),
+        })
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<R::Output, E> {
-        Ok(self.0.other("a number"))
+    fn visit_u64<E>(self, number: u64) -> Result<R::Output, E> {
+        Ok(self.0.number(number))
     }
 
     fn visit_i128<E>(self, _: i128) -> Result<R::Output, E> {
-        Ok(self.0.other("a number"))
+        Ok(self.0.other(NUMBER))
     }
 
     fn visit_u128<E>(self, _: u128) -> Result<R::Output, E> {
-        Ok(self.0.other("a number"))
+        Ok(self.0.other(NUMBER))
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<R::Output, E> {
-        Ok(self.0.other("a number"))
+        Ok(self.0.other(NUMBER))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<R::Output, E> {
@@ -128,5 +139,53 @@ impl Read<'_> for ReadText {
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Lenient(ReadText))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a value is, in words.
+    struct Kind(String);
+
+    struct ReadKind;
+
+    impl Read<'_> for ReadKind {
+        type Output = Kind;
+
+        fn other(self, what: &'static str) -> Kind {
+            Kind(what.into())
+        }
+
+        fn number(self, number: u64) -> Kind {
+            Kind(format!("number {number}"))
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Kind {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_any(Lenient(ReadKind))
+        }
+    }
+
+    #[test]
+    fn a_value_of_each_kind_is_told_by_json_as_by_yaml() {
+        for (text, kind) in [
+            ("null", "null"),
+            ("true", "true or false"),
+            ("\"a\"", "text"),
+            ("[1]", "a list"),
+            ("{\"a\": 1}", "an object"),
+            ("0", "number 0"),
+            ("8000", "number 8000"),
+            ("18446744073709551615", "number 18446744073709551615"),
+            ("-1", "a number"),
+            ("18446744073709551616", "a number"),
+            ("1.5", "a number"),
+        ] {
+            assert_eq!(serde_json::from_str::<Kind>(text).unwrap().0, kind, "{text}");
+            assert_eq!(serde_saphyr::from_str::<Kind>(text).unwrap().0, kind, "{text}");
+        }
     }
 }
