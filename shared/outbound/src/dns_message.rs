@@ -1,12 +1,14 @@
 //! Messages of DNS (RFC 1035): a question for SRV records, and what its answer says.
 
 use simple_dns::rdata::RData;
-use simple_dns::{CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, Question, RCODE, TYPE};
+use simple_dns::{CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, Question, RCODE, ResourceRecord, TYPE};
 
 use crate::dns::{LookupError, Srv};
 
 /// One question goes over each connection, so that the message needs no number of its own.
 const ID: u16 = 0;
+/// Aliases that are followed, one of the other. A bound on the work, and the end of a circle.
+const MAX_ALIASES: usize = 16;
 
 /// Whether a text is a name that can be asked for: at most 253 bytes, labels of 1 to 63 letters, digits, `-` and `_`. A
 /// dot at its end says nothing: every name is taken as it is, no domain is put behind it.
@@ -63,7 +65,12 @@ pub(crate) fn read(message: &[u8], name: &str) -> Result<Vec<Srv>, LookupError> 
     let mut found = Vec::new();
     let mut any = false;
     for record in packet.answers.iter().filter(|record| is_of(record, owner)) {
-        let RData::SRV(srv) = &record.rdata else { continue };
+        let srv = match &record.rdata {
+            RData::SRV(srv) => srv,
+            // A record without its data. Without it the list would lack a target.
+            RData::Empty(TYPE::SRV) => return Err(LookupError::Contradiction),
+            _ => continue,
+        };
         any = true;
         // The root as target: decidedly no such service (RFC 2782).
         if !srv.target.get_labels().is_empty() {
@@ -71,34 +78,43 @@ pub(crate) fn read(message: &[u8], name: &str) -> Result<Vec<Srv>, LookupError> 
         }
     }
     if !any {
-        return Err(LookupError::NoRecords);
+        let flags = [PacketFlag::AUTHORITATIVE_ANSWER, PacketFlag::RECURSION_AVAILABLE];
+        let knows = !packet.answers.is_empty() || flags.into_iter().any(|flag| packet.has_flags(flag));
+        return Err(if knows { LookupError::NoRecords } else { LookupError::NoRecursion });
     }
     found.sort_unstable();
     found.dedup();
     Ok(found)
 }
 
-fn is_of(record: &simple_dns::ResourceRecord<'_>, owner: &Name<'_>) -> bool {
+fn is_of(record: &ResourceRecord<'_>, owner: &Name<'_>) -> bool {
     record.class == CLASS::IN && record.name == *owner
 }
 
-/// Where the aliases (CNAME) of the answer lead to from `asked`.
+/// Where the aliases (CNAME) of the answer lead to from `asked`. A name has one alias, and nothing beside it (RFC 1034,
+/// 3.6.2): of several records at one name none can be left out.
 fn real_name<'a>(packet: &'a Packet<'_>, asked: &'a Name<'_>) -> Result<&'a Name<'a>, LookupError> {
-    let alias = |owner: &Name<'_>| {
-        packet.answers.iter().find_map(|record| match &record.rdata {
-            RData::CNAME(alias) if is_of(record, owner) => Some(&alias.0),
-            _ => None,
-        })
-    };
     let mut owner = asked;
-    // As often as there are records: one more would be a circle.
-    for _ in 0..=packet.answers.len() {
-        match alias(owner) {
+    for _ in 0..=MAX_ALIASES {
+        let (mut next, mut beside) = (None, false);
+        for record in packet.answers.iter().filter(|record| is_of(record, owner)) {
+            match &record.rdata {
+                RData::CNAME(alias) => match next.replace(&alias.0) {
+                    Some(other) if *other != alias.0 => return Err(LookupError::Contradiction),
+                    _ => (),
+                },
+                RData::Empty(TYPE::CNAME) => return Err(LookupError::Contradiction),
+                RData::SRV(_) => beside = true,
+                _ => (),
+            }
+        }
+        match next {
+            Some(_) if beside => return Err(LookupError::Contradiction),
             Some(next) => owner = next,
             None => return Ok(owner),
         }
     }
-    Err(LookupError::NotDns)
+    Err(LookupError::TooManyAliases)
 }
 
 /// A target as the host of a URL. What is no such host would be read as something else there.

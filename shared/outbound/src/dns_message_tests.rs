@@ -83,8 +83,25 @@ fn aliases_are_followed_within_the_answer() {
     let [one, two] = ["_agent._tcp.one.test", "_agent._tcp.two.test"];
     let answers = [alias(one, two), srv(two, "a.test", 8000), alias(NAME, one)];
     assert_eq!(found(&answer(&answers)).unwrap(), ["a.test:8000"]);
-    let circle = [alias(NAME, one), alias(one, NAME)];
-    assert_eq!(found(&answer(&circle)), Err(LookupError::NotDns));
+    // Said twice it is the same.
+    let answers = [alias(NAME, one), alias(NAME, one), srv(one, "a.test", 8000)];
+    assert_eq!(found(&answer(&answers)).unwrap(), ["a.test:8000"]);
+}
+
+#[test]
+fn aliases_end() {
+    let step = |n: usize| if n == 0 { NAME.to_owned() } else { format!("n{n}.test") };
+    let chain = |length: usize| {
+        let mut answers: Vec<_> = (0..length).map(|n| alias(&step(n), &step(n + 1))).collect();
+        answers.push(srv(&step(length), "a.test", 8000));
+        found(&answer(&answers))
+    };
+    assert_eq!(chain(16).unwrap(), ["a.test:8000"]);
+    assert_eq!(chain(17), Err(LookupError::TooManyAliases));
+    for length in 0..3 {
+        let circle: Vec<_> = (0..=length).map(|n| alias(&step(n), &step((n + 1) % (length + 1)))).collect();
+        assert_eq!(found(&answer(&circle)), Err(LookupError::TooManyAliases));
+    }
 }
 
 #[test]
@@ -98,9 +115,17 @@ fn what_is_no_whole_list_is_an_error() {
     let question = asked(NAME, SRV);
     let with = |flags: u16| message(flags, &question, &one);
     let records_of_the_alias_elsewhere = answer(&[alias(NAME, "_agent._tcp.elsewhere.test")]);
+    let beside = |record: Vec<u8>| answer(&[one[0].clone(), record]);
+    let two_aliases = [alias(NAME, "b.test"), alias(NAME, "c.test"), srv("b.test", "a.test", 8000)];
     for (message, expected) in [
         (answer(&[]), LookupError::NoRecords),
         (records_of_the_alias_elsewhere, LookupError::NoRecords),
+        (message(OK & !0x0080 | 0x0400, &question, &[]), LookupError::NoRecords),
+        (message(OK & !0x0080, &question, &[]), LookupError::NoRecursion),
+        (beside(record(NAME, SRV, &[])), LookupError::Contradiction),
+        (beside(record(NAME, 5, &[])), LookupError::Contradiction),
+        (beside(alias(NAME, "b.test")), LookupError::Contradiction),
+        (answer(&two_aliases), LookupError::Contradiction),
         (with(OK | 0x0200), LookupError::Truncated),
         (with(OK | 3), LookupError::NoSuchName),
         (with(OK | 1), LookupError::Refused("FORMERR")),

@@ -1,5 +1,5 @@
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 
 use replicante_address_policy::{AddressPolicy, Refused};
 
@@ -18,7 +18,7 @@ fn good() -> NameServer {
 
 /// An address where nothing listens.
 fn nobody() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 9))
 }
 
 fn lookup(server: SocketAddr) -> SrvLookup<'static> {
@@ -36,7 +36,7 @@ async fn at(server: SocketAddr) -> Result<Vec<String>, LookupError> {
 async fn of_each(servers: &[SocketAddr], timeout: Duration) -> Result<Vec<String>, LookupError> {
     let question = dns_message::question(NAME).unwrap();
     let lookup = SrvLookup { timeout, ..lookup(nobody()) };
-    ask_each(servers, &question, &lookup).await.map(targets)
+    ask_each(servers, &AtomicUsize::default(), &question, &lookup).await.map(targets)
 }
 
 #[tokio::test]
@@ -112,6 +112,34 @@ async fn what_a_server_knows_is_not_asked_of_the_next() {
 }
 
 #[tokio::test]
+async fn the_server_that_knew_the_last_time_is_asked_first() {
+    let (broken, first, second) = (server(Reply::Error(2)), good(), good());
+    let servers = [broken.address, first.address, second.address];
+    let question = dns_message::question(NAME).unwrap();
+    let last = AtomicUsize::default();
+    let asked = || [&broken, &first, &second].map(|server| server.asked().len());
+    for _ in 0..3 {
+        ask_each(&servers, &last, &question, &lookup(nobody())).await.unwrap();
+    }
+    assert_eq!(asked(), [1, 3, 0]);
+    first.set(NAME, Reply::Error(2));
+    ask_each(&servers, &last, &question, &lookup(nobody())).await.unwrap();
+    assert_eq!(asked(), [1, 4, 1]);
+    second.set(NAME, Reply::Error(5));
+    let failed = ask_each(&servers, &last, &question, &lookup(nobody())).await;
+    assert_eq!(failed, Err(LookupError::Refused("REFUSED")));
+    assert_eq!(asked(), [2, 5, 2], "each once");
+}
+
+#[tokio::test]
+async fn what_servers_that_answer_at_once_leave_of_the_time_is_for_the_next() {
+    let servers = [nobody(), nobody(), server(Reply::Silence).address];
+    let started = Instant::now();
+    of_each(&servers, Duration::from_millis(900)).await.unwrap_err();
+    assert!(started.elapsed() >= Duration::from_millis(800), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
 async fn without_a_name_server_there_is_no_answer() {
     let reason = of_each(&[], Duration::from_secs(1)).await.unwrap_err();
     assert_eq!(reason.to_string(), "no name server is set in /etc/resolv.conf");
@@ -122,10 +150,12 @@ fn the_systems_name_servers_are_the_first_three_of_its_file() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(
         b"# made by hand\nsearch test\nnameserver 10.0.0.2\nnameserver what\noptions ndots:5\n\
-          nameserver fd00::2\nnameserver 10.0.0.3\nnameserver 10.0.0.4\n\xff\n",
+          nameserver fd00::2\nnameserver fe80::1%eth0\nnameserver 10.0.0.3\nnameserver 10.0.0.4\n\xff\n",
     )
     .unwrap();
     let expected = ["10.0.0.2:53", "[fd00::2]:53", "10.0.0.3:53"].map(|text| text.parse().unwrap());
-    assert_eq!(system_servers(file.path()), expected);
-    assert_eq!(system_servers(Path::new("/nowhere/resolv.conf")), []);
+    assert_eq!(system_servers(file.path()).unwrap(), expected);
+    assert_eq!(system_servers(Path::new("/nowhere/resolv.conf")).unwrap(), []);
+    // A folder can't be read.
+    assert!(system_servers(Path::new("/")).is_err());
 }

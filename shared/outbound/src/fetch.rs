@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -89,6 +90,8 @@ impl Fetched {
 pub struct Outbound {
     policy: Arc<AddressPolicy>,
     clients: Clients,
+    /// Which of the system's name servers knew the last time.
+    pub(crate) name_server: AtomicUsize,
 }
 
 impl std::fmt::Debug for Outbound {
@@ -116,7 +119,8 @@ impl Outbound {
 
     fn built(policy: AddressPolicy, names: Names, secrets: Secrets) -> Self {
         let policy = Arc::new(policy);
-        Outbound { clients: Clients::new(Arc::clone(&policy), names, secrets), policy }
+        let clients = Clients::new(Arc::clone(&policy), names, secrets);
+        Outbound { clients, policy, name_server: AtomicUsize::default() }
     }
 
     /// The policy that is obeyed.

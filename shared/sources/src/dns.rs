@@ -162,6 +162,12 @@ impl Dns {
                 "check that they answer over TCP, or give another one as the discovery's `server`"
             }
             LookupError::NoServer => "set one there, or as the discovery's `server`",
+            LookupError::TooManyAliases => {
+                "correct the aliases (CNAME) of the name that the discovery's `clusters` gives"
+            }
+            LookupError::NoRecursion => {
+                "give one that does, or that has the name, as the discovery's `server`"
+            }
             LookupError::Refused(_) => {
                 "look into the name server's log, or give the discovery another `server`"
             }
@@ -171,7 +177,7 @@ impl Dns {
             LookupError::Truncated => {
                 "leave fewer SRV records at the name that the discovery's `clusters` gives"
             }
-            LookupError::NoHost => {
+            LookupError::NoHost | LookupError::Contradiction => {
                 "correct the SRV records at the name that the discovery's `clusters` gives"
             }
         };

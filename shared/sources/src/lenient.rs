@@ -55,12 +55,9 @@ impl<'de, R: Read<'de>> Visitor<'de> for Lenient<R> {
         Ok(self.0.other("true or false"))
     }
 
-    // YAML gives these for every whole number.
-    fn visit_i64<E>(self, number: i64) -> Result<R::Output, E> {
-        Ok(match u64::try_from(number) {
-            Ok(number) => self.0.number(number),
-            Err(_) => self.0.other(NUMBER),
-        })
+    // What is not negative comes as the other.
+    fn visit_i64<E>(self, _: i64) -> Result<R::Output, E> {
+        Ok(self.0.other(NUMBER))
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<R::Output, E> {
