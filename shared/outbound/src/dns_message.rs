@@ -79,7 +79,7 @@ pub(crate) fn read(message: &[u8], name: &str) -> Result<Vec<Srv>, LookupError> 
     }
     if !any {
         let flags = [PacketFlag::AUTHORITATIVE_ANSWER, PacketFlag::RECURSION_AVAILABLE];
-        let knows = !packet.answers.is_empty() || flags.into_iter().any(|flag| packet.has_flags(flag));
+        let knows = flags.into_iter().any(|flag| packet.has_flags(flag));
         return Err(if knows { LookupError::NoRecords } else { LookupError::NoRecursion });
     }
     found.sort_unstable();

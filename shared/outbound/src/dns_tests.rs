@@ -104,6 +104,16 @@ async fn the_next_server_is_asked_where_one_does_not_know() {
 }
 
 #[tokio::test]
+async fn a_server_that_asks_no_others_does_not_know() {
+    let (mut empty, next) = (answer(&[]), good());
+    // Neither recursion nor an authority.
+    empty[2..4].copy_from_slice(&[0x81, 0]);
+    let other = server(Reply::Bytes(framed(&empty)));
+    assert_eq!(at(other.address).await, Err(LookupError::NoRecursion));
+    assert_eq!(of_each(&[other.address, next.address], Duration::from_secs(10)).await.unwrap(), ["a.test"]);
+}
+
+#[tokio::test]
 async fn what_a_server_knows_is_not_asked_of_the_next() {
     let (none, next) = (server(Reply::targets(&[])), good());
     let found = of_each(&[none.address, next.address], Duration::from_secs(10)).await;
