@@ -62,7 +62,7 @@ pub struct Local {
     /// Records whose queued task was forgotten with the queues.
     pub requeued: usize,
     _services: Option<Services>,
-    _lock: Option<File>,
+    _lock: Option<FolderLock>,
 }
 
 impl Local {
@@ -153,14 +153,25 @@ impl Local {
     }
 }
 
+/// A folder that is this process's until it is dropped.
+struct FolderLock(File);
+
+impl Drop for FolderLock {
+    /// Said, and not left to the end of the file: a program that was just started from this process has a copy of it for a
+    /// moment, and the lock would last as long.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
 /// Takes the folder for this process, creating it when it is absent.
-fn lock(folder: &Path) -> Result<File, LocalError> {
+fn lock(folder: &Path) -> Result<FolderLock, LocalError> {
     let failed = |action, path: &Path, source| LocalError::File { action, path: path.to_owned(), source };
     std::fs::create_dir_all(folder).map_err(|error| failed("creating", folder, error))?;
     let path = folder.join("lock");
     let file = File::create(&path).map_err(|error| failed("creating", &path, error))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(FolderLock(file)),
         Err(std::fs::TryLockError::WouldBlock) => Err(LocalError::Locked(folder.to_owned())),
         Err(std::fs::TryLockError::Error(error)) => Err(failed("locking", &path, error)),
     }
@@ -226,5 +237,15 @@ mod tests {
             let output = local._services.as_ref().unwrap().kinesis.describe_stream_summary(input).unwrap();
             assert_eq!(output.stream_description_summary.retention_period_hours, hours);
         }
+    }
+    #[test]
+    fn a_folder_is_free_once_it_is_dropped_although_a_child_has_the_file_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = lock(folder.path()).unwrap();
+        // As a process that was forked and has not started its program yet.
+        let _copy = first.0.try_clone().unwrap();
+        assert!(matches!(lock(folder.path()), Err(LocalError::Locked(_))));
+        drop(first);
+        assert!(lock(folder.path()).is_ok());
     }
 }
