@@ -166,6 +166,10 @@ fn the_systems_name_servers_are_the_first_three_of_its_file() {
     let expected = ["10.0.0.2:53", "[fd00::2]:53", "10.0.0.3:53"].map(|text| text.parse().unwrap());
     assert_eq!(system_servers(file.path()).unwrap(), expected);
     assert_eq!(system_servers(Path::new("/nowhere/resolv.conf")).unwrap(), []);
+    // What comes after 64 KiB is not read.
+    let comment = format!("#{}\n", "x".repeat(64 * 1024));
+    std::fs::write(file.path(), comment + "nameserver 10.0.0.2\n").unwrap();
+    assert_eq!(system_servers(file.path()).unwrap(), []);
     // A folder can't be read.
     assert!(system_servers(Path::new("/")).is_err());
 }

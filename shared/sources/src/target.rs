@@ -55,7 +55,7 @@ impl Targets {
 }
 
 fn read_prefix(fields: &mut Fields<'_>) -> Option<String> {
-    const EXPECTED: &str = "a path that begins with a slash, without query and fragment";
+    const EXPECTED: &str = "a path that begins with a slash, at most 256 bytes, without query and fragment";
     let (prefix, entry) = fields.text("path_prefix", EXPECTED)?;
     if !prefix.starts_with('/')
         || prefix.len() > MAX_PREFIX

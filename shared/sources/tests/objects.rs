@@ -371,13 +371,18 @@ fn settings_of_prometheus_that_could_not_work_are_refused() {
     fleet.yaml:8: `spec.source.prometheus.cluster_label` is `llllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllll…`; expected the name of the label whose value is the cluster's id, at most 128 bytes
     fleet.yaml:9: `spec.source.prometheus.display_name_label` is `5`; expected the name of a label, as text: put it in quotes
     fleet.yaml:10: `spec.source.prometheus.scheme` is `HTTP`; expected http or https
-    fleet.yaml:11: `spec.source.prometheus.path_prefix` is `agent`; expected a path that begins with a slash, without query and fragment
+    fleet.yaml:11: `spec.source.prometheus.path_prefix` is `agent`; expected a path that begins with a slash, at most 256 bytes, without query and fragment
     fleet.yaml:12: `spec.source.prometheus.headers.Cookie` holds a secret in the open; expected a reference to it: env:NAME or ssm:/name
     ");
-    for prefix in ["/a?b", "/a#b", "/a b", "//me@b"] {
-        let shown = seen_of_spec(&format!(
+    let seen = |prefix: &str| {
+        seen_of_spec(&format!(
             "  source: {{ prometheus: {{ url: \"http://x/\", cluster_label: a, path_prefix: \"{prefix}\" }} }}\n"
-        ));
+        ))
+    };
+    let longest = format!("/{}", "a".repeat(255));
+    assert_eq!(seen(&longest), "1 objects");
+    for prefix in ["/a?b", "/a#b", "/a b", "//me@b", &format!("{longest}a")] {
+        let shown = seen(prefix);
         assert!(shown.contains("expected a path that begins with a slash"), "{shown}");
     }
 }
@@ -419,7 +424,7 @@ fn settings_of_dns_that_could_not_work_are_refused() {
     fleet.yaml:8: `spec.source.dns.server` is `ns.example.com`; expected the IP address of a name server, with or without a port: 10.0.0.2, 10.0.0.2:53 or [fd00::2]:53
     fleet.yaml:9: `spec.source.dns.timeout` is `5`; expected a whole number and a unit (ms, s, m, h, d), like 30s or 1h30m
     fleet.yaml:10: `spec.source.dns.scheme` is `dns`; expected http or https
-    fleet.yaml:11: `spec.source.dns.path_prefix` is `agent`; expected a path that begins with a slash, without query and fragment
+    fleet.yaml:11: `spec.source.dns.path_prefix` is `agent`; expected a path that begins with a slash, at most 256 bytes, without query and fragment
     fleet.yaml:12: `spec.source.dns.limits.nodes` is `0`; expected a whole number from 1 to 100000
     ");
     for server in
